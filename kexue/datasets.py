@@ -1,0 +1,101 @@
+"""Real data that comes inside packages, ready to use; nothing is downloaded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Split", "digits", "split", "wine"]
+
+
+class Split(NamedTuple):
+    """A data set in two parts, features `x` and whole-number labels `y`."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def split(
+    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, test_share: float = 0.3
+) -> Split:
+    """Split a data set at random.
+
+    Parameters
+    ----------
+    x : (n, ...)
+        Features.
+    y : (n,)
+        Labels.
+    rng
+        Decides which examples go where.
+    test_share
+        Share of the examples that goes into the test part, rounded.
+
+    Raises
+    ------
+    ValueError
+        `x` and `y` differ in length, or one of the parts would be empty.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"x and y differ in length: {len(x)} and {len(y)}")
+    num_test = round(test_share * len(x))
+    if not 0 < num_test < len(x):
+        raise ValueError(
+            f"test_share = {test_share} of {len(x)} examples leaves a part empty"
+        )
+    order = rng.permutation(len(x))
+    test, train = order[:num_test], order[num_test:]
+    return Split(x[train], y[train], x[test], y[test])
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Optical digits: 1,797 images of 8 x 8 pixels in [0, 1], with labels 0 to 9.
+
+    Returns
+    -------
+    images : (1797, 8, 8) float64
+    labels : (1797,) int64
+
+    Notes
+    -----
+    Alpaydin and Kaynak 1998, as scikit-learn ships it.
+
+    >>> images, labels = digits()
+    >>> images.shape, float(images.max()), labels[:5]
+    ((1797, 8, 8), 1.0, array([0, 1, 2, 3, 4]))
+    """
+    bunch = _sklearn_datasets().load_digits()
+    return bunch.images / 16.0, bunch.target.astype(np.int64)
+
+
+def wine() -> tuple[np.ndarray, np.ndarray]:
+    """Chemical analyses of wines: 178 wines, 13 measurements, 3 growers.
+
+    Returns
+    -------
+    measurements : (178, 13) float64, in the units of the source (not standardised)
+    growers : (178,) int64
+
+    Notes
+    -----
+    Forina et al. 1988, as scikit-learn ships it.
+
+    >>> measurements, growers = wine()
+    >>> measurements.shape
+    (178, 13)
+    """
+    bunch = _sklearn_datasets().load_wine()
+    return bunch.data, bunch.target.astype(np.int64)
+
+
+def _sklearn_datasets():  # type: ignore[no-untyped-def]
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            "the data sets need the extra `book`: pip install 'kexue[book]'"
+        ) from error
+    return datasets

@@ -1,0 +1,1 @@
+"""Vision: one module for each article of the part."""
