@@ -142,7 +142,7 @@ def by_tag(app: Any, docname: str) -> Iterator[nodes.Node]:
                 f"<a href='{link(app, docname, name)}.html'>{title}</a>"
             )
     items = "".join(
-        f"<dt id='tag-{quote(tag)}'>{html.escape(tag)}</dt><dd>{', '.join(tags[tag])}</dd>"
+        f"<dt id='tag-{quote(tag)}'>{html.escape(tag)}<dd>{', '.join(tags[tag])}"
         for tag in sorted(tags)
     )
     yield raw(f"<dl class='kexue-tags'>{items}</dl>")
@@ -198,9 +198,19 @@ def describe_sliders(app: Sphinx, doctree: nodes.document) -> None:
             output.children = [nodes.Text(text)]
 
 
+def without_thebe(app: Any) -> None:
+    """Drop a plug-in of Jupyter Book that loads its scripts from elsewhere."""
+    for event, listeners in app.events.listeners.items():
+        kept = [
+            entry for entry in listeners if entry.handler.__module__ != "sphinx_thebe"
+        ]
+        app.events.listeners[event] = kept
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     for name in MAKERS:
         app.add_directive(name, Place)
+    app.connect("builder-inited", without_thebe)
     app.connect("doctree-read", describe_sliders)
     app.connect("doctree-resolved", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
 """Execute the book's pages: only the stale ones, in parallel, the longest first.
 
 MyST-NB caches outputs by a notebook's own code cells, which would leave stale results
-behind every change in `kexue`. Here a page's digest (see `freshness`) is kept beside the
-cache, and a page whose digest changed runs again. All stale pages run before a failure
-stops the build.
+behind every change in `kexue`. Here a page's digest (see `freshness`) is kept beside
+the cache, and a page whose digest changed runs again. All stale pages run before a
+failure stops the build.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def failure(app: Sphinx, docname: str, nb: NotebookNode, traceback: str | None) 
 def hiding(docname: str, notebook: NotebookNode) -> Iterator[str]:
     """What could hide a refuted claim; no page may use it."""
     for number, cell in enumerate(code_cells(notebook), 1):
-        found = {"raises-exception", "skip-execution"} & {*cell.metadata.get("tags", [])}
+        found = {"raises-exception", "skip-execution"} & {
+            *cell.metadata.get("tags", [])
+        }
         if re.search(r"^\s*%%capture", cell.source, flags=re.M):
             found.add("%%capture")
         for what in sorted(found):

@@ -65,7 +65,9 @@ class Digests:
                 name = name.rpartition(".")[0]
             found |= {name} | self.graph.find_upstream_modules(name)
         parts = [name.split(".") for name in found]
-        return {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
+        return {
+            ".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)
+        }
 
     def of(self, notebook: NotebookNode) -> str:
         digest = hashlib.sha256(self.setting.encode())

@@ -1,7 +1,7 @@
 """The ledger: hold executed checks against labelled statements, and show both.
 
 Records come from the outputs of executed notebooks only (`execution`), statements from
-the pages. A statement without a record, or a record without a statement, fails the build.
+the pages. One without the other fails the build.
 """
 
 from __future__ import annotations
@@ -214,8 +214,8 @@ def add_ticks(app: Any, page: str, template: str, context: dict, doctree: Any) -
             f"aria-label='checked, see the ledger'>✓</a>"
         )
         place = re.compile(
-            rf'id="(?:equation-)?{label}".*?(?:<span class="eqno">|<p class="admonition-'
-            rf'title"><span class="caption-number">[^<]*</span>)',
+            rf'id="(?:equation-)?{label}".*?(?:<span class="eqno">|'
+            rf'<p class="admonition-title"><span class="caption-number">[^<]*</span>)',
             flags=re.S,
         )
         context["body"] = place.sub(
