@@ -33,7 +33,7 @@ site-test: $(STAMP)  ## open every page of the built site in Chromium
 	$(BIN)/pytest -q tests/book/test_site.py
 
 article: $(STAMP) need-page  ## build one page alone, quickly: PAGE=losses/multilabel
-	$(BIN)/python book/_tools/article.py $(PAGE)
+	$(BIN)/python book/_tools/one_page.py $(PAGE)
 
 look: $(STAMP) need-page  ## screenshots of one built page into _build/look: PAGE=…
 	$(BIN)/python book/_tools/look.py $(PAGE)

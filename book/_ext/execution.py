@@ -8,7 +8,6 @@ failure stops the build.
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 import multiprocessing
@@ -19,9 +18,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from freshness import Digests, code_cells, syntax_trees
+from freshness import Digests, code_cells, used_names
 from jupyter_cache import get_cache
 from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
+from ledger import hiding
 from myst_nb.core.read import NbReader, create_nb_reader
 from nbformat import NotebookNode, v4, writes
 from sphinx.application import Sphinx
@@ -51,8 +51,8 @@ def read_notebooks(env: BuildEnvironment) -> dict[str, tuple[NbReader, NotebookN
 def execute(app: Any, env: Any, docnames: list[str]) -> None:
     """Run the stale pages; leave the executed notebooks and run times for the others.
 
-    `app.kexue_notebooks` maps each page to its executed notebook, and
-    `env.kexue_seconds` to its run time.
+    `app.kexue_notebooks` maps each page to its executed notebook, `env.kexue_seconds`
+    to its run time and `env.kexue_names` to what it uses of the package.
     """
     notebooks = read_notebooks(env)
     stop(line for name, (_, nb) in notebooks.items() for line in hiding(name, nb))
@@ -96,6 +96,9 @@ def execute(app: Any, env: Any, docnames: list[str]) -> None:
 
     docnames += sorted({docname for docname, *_ in stale.values()} - set(docnames))
     env.kexue_seconds = {docname: known[docname]["seconds"] for docname in notebooks}
+    env.kexue_names = {
+        docname: used_names(notebook) for docname, (_, notebook) in notebooks.items()
+    }
     app.kexue_notebooks = {
         docname: cache.merge_match_into_notebook(notebook)[1]
         for docname, (_, notebook) in notebooks.items()
@@ -138,22 +141,6 @@ def failure(app: Sphinx, docname: str, nb: NotebookNode, traceback: str | None) 
     cell = next((n for n, source in enumerate(sources, 1) if source in text), None)
     where = f"{docname}.md" if cell is None else f"{docname}.md, cell {cell}"
     return f"{where}: {text.splitlines()[-1]}"
-
-
-def hiding(docname: str, notebook: NotebookNode) -> Iterator[str]:
-    """What could hide a refuted claim; no page may use it."""
-    for number, cell in enumerate(code_cells(notebook), 1):
-        found = {"raises-exception", "skip-execution"} & {
-            *cell.metadata.get("tags", [])
-        }
-        if re.search(r"^\s*%%capture", cell.source, flags=re.M):
-            found.add("%%capture")
-        for what in sorted(found):
-            yield f"{docname}.md, cell {number}: {what} could hide a refuted claim"
-    for number, tree in syntax_trees(notebook):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Try) and "claims." in ast.unparse(node):
-                yield f"{docname}.md, cell {number}: `try` could hide a refuted claim"
 
 
 def require_own_package(root: Path) -> None:

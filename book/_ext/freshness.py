@@ -28,15 +28,28 @@ def syntax_trees(notebook: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
             continue
 
 
-def imported_names(notebook: NotebookNode) -> set[str]:
-    """Dotted names that the code cells import from `kexue`, modules or members."""
-    names: set[str] = set()
-    for _, tree in syntax_trees(notebook):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+def used_names(notebook: NotebookNode) -> set[str]:
+    """Dotted names of what the code cells take from `kexue`: modules and members.
+
+    After `from kexue import claims`, the call `claims.equal(...)` uses
+    `kexue.claims.equal`.
+    """
+    full: dict[str, str] = {}
+    nodes = [node for _, tree in syntax_trees(notebook) for node in ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            full |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    members = {
+        f"{full[node.value.id]}.{node.attr}"
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in full
+    }
+    names = {*full.values(), *members}
     return {name for name in names if name.split(".")[0] == "kexue"}
 
 
@@ -60,7 +73,7 @@ class Digests:
     def modules(self, notebook: NotebookNode) -> set[str]:
         """The modules that run when the page's imports do, packages included."""
         found: set[str] = set()
-        for name in imported_names(notebook):
+        for name in used_names(notebook):
             while name not in self.graph.modules:  # a member stands for its module
                 name = name.rpartition(".")[0]
             found |= {name} | self.graph.find_upstream_modules(name)

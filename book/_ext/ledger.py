@@ -6,25 +6,42 @@ the pages. One without the other fails the build.
 
 from __future__ import annotations
 
-import html
+import ast
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from freshness import code_cells, syntax_trees
+from nbformat import NotebookNode
+from rendering import Place, places, reading_order, render, render_text, titles
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 
 logger = logging.getLogger(__name__)
 
 LABEL = re.compile(r"(eq|stmt|exp)-[\w-]+")
 KINDS = ("identity", "equal", "bound", "estimate", "outcome")
 MIME_KEY = "kexue-claim"  # as in kexue.claims
+
+
+def hiding(docname: str, notebook: NotebookNode) -> Iterator[str]:
+    """What could hide a refuted claim; no page may use it."""
+    for number, cell in enumerate(code_cells(notebook), 1):
+        found = {"raises-exception", "skip-execution"} & {
+            *cell.metadata.get("tags", [])
+        }
+        if re.search(r"^\s*%%capture", cell.source, flags=re.M):
+            found.add("%%capture")
+        for what in sorted(found):
+            yield f"{docname}.md, cell {number}: {what} could hide a refuted claim"
+    for number, tree in syntax_trees(notebook):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Try) and "claims." in ast.unparse(node):
+                yield f"{docname}.md, cell {number}: `try` could hide a refuted claim"
 
 
 def collect_records(app: Any, env: Any, docnames: list[str]) -> None:
@@ -102,125 +119,63 @@ def note_changes(app: Sphinx, env: Any, docnames: list[str]) -> None:
 
 def rows(env: Any) -> list[dict[str, Any]]:
     """One dictionary a record, in the order of the book: what `ledger.json` holds."""
-    used: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
     for docname in sorted(env.kexue_references):
         for label in env.kexue_references[docname]:
-            used.setdefault(label, []).append(docname)
-    found = []
+            users.setdefault(label, []).append(docname)
+    found: list[dict[str, Any]] = []
     for docname in (name for name in reading_order(env) if name in env.kexue_records):
         for record in env.kexue_records[docname]:
             label = record["label"]
-            statement = env.kexue_statements[docname].get(label, {})
-            anchor = statement.get("id", label)
+            statement = env.kexue_statements[docname].get(label)
+            if statement is None:  # reported by `compare`
+                continue
+            anchor = statement["id"]
             numbers = env.toc_fignumbers.get(docname, {}).values()
             number = next((ids[anchor] for ids in numbers if anchor in ids), ())
-            others = [page for page in used.get(label, []) if page != docname]
+            dotted = ".".join(map(str, number))
+            name = f"{statement['type'].title()} {dotted}".strip()
             found.append(
                 {
                     **record,
                     "page": docname,
-                    "article": env.titles[docname].astext(),
                     "url": f"{docname}.html#{anchor}",
-                    "number": ".".join(map(str, number)),
-                    "statement": statement,
-                    "used_by": others,
+                    "name": f"({dotted})" if "tex" in statement and dotted else name,
+                    "tex": statement.get("tex"),
+                    "title": statement.get("title"),
+                    "rejected": len(record["controls"]),
+                    "first": all(label != row["label"] for row in found),
+                    "used_by": [
+                        page for page in users.get(label, []) if page != docname
+                    ],
                 }
             )
     return found
 
 
-def reading_order(env: Any) -> list[str]:
-    """The pages as the table of contents lists them."""
-    return list(env.toctree_includes.get(env.config.root_doc, []))
-
-
-class Ledger(SphinxDirective):
-    """Where the ledger's table stands."""
-
-    def run(self) -> list[nodes.Node]:
-        return [nodes.comment("", "", kexue="ledger")]
-
-
 def fill(app: Any, doctree: nodes.document, docname: str) -> None:
-    for place in list(doctree.findall(nodes.comment)):
-        if place.get("kexue") == "ledger":
-            text = "".join(table(app, docname))
-            place.replace_self(nodes.raw("", text, format="html"))
-
-
-def table(app: Any, docname: str) -> Iterator[str]:
-    """The ledger page's HTML: totals, a filter by kind, one table an article."""
-    found, up = rows(app.env), "../" * docname.count("/")
-    counts = Counter(row["kind"] for row in found)
-    rejected = sum(len(row["controls"]) for row in found)
-    pages = list(dict.fromkeys(row["page"] for row in found))
-    yield (
-        f"<p class='kexue-totals'><b>{len(found)}</b> checks on <b>{len(pages)}</b> "
-        f"pages, <b>{rejected}</b> wrong versions rejected.</p>"
-        "<fieldset class='kexue-filter'><legend>Show</legend>"
-    )
-    for kind in KINDS:
-        yield (
-            f"<label><input type='checkbox' value='{kind}' checked> {kind} "
-            f"({counts[kind]})</label>"
-        )
-    yield "</fieldset>"
-    for page in pages:
-        title = html.escape(app.env.titles[page].astext())
-        yield (
-            f"<section><h2><a href='{up}{page}.html'>{title}</a></h2>"
-            "<div class='kexue-scroll' tabindex='0'><table class='table kexue-ledger'>"
-            "<thead><tr><th>Statement<th>Check<th>Found<th>Rejected<th>Used by</tr>"
-            "</thead><tbody>"
-        )
-        seen = set()
-        for row in (row for row in found if row["page"] == page):
-            anchor = "" if row["label"] in seen else f" id='claim-{row['label']}'"
-            seen.add(row["label"])
-            yield f"<tr{anchor} data-kind='{row['kind']}'>{cells(row, up)}</tr>"
-        yield "</tbody></table></div></section>"
-
-
-def cells(row: dict[str, Any], up: str) -> str:
-    statement, number = row["statement"], row["number"]
-    if "tex" in statement:
-        tex = html.escape(statement["tex"])
-        text = f"<span class='math notranslate nohighlight'>\\({tex}\\)</span>"
-        name = f"({number})" if number else row["label"]
-    else:
-        text = html.escape(statement.get("title", ""))
-        name = f"{statement.get('type', '').title()} {number}"
-    controls = "".join(
-        f"<li>{html.escape(name)}: {html.escape(figure)}"
-        for name, figure in row["controls"].items()
-    )
-    users = ", ".join(f"<a href='{up}{u}.html'>{u}</a>" for u in row["used_by"])
-    return (
-        f"<td><a href='{up}{row['url']}'>{name}</a> {text}<td>{row['kind']}"
-        f"<td>{html.escape(row['figure'])}, {html.escape(row['sample'])}"
-        f"<td><ul>{controls}</ul><td>{users}"
-    )
+    for place in places(doctree, "kexue-ledger"):
+        found = rows(app.env)
+        pages = list(dict.fromkeys(row["page"] for row in found))
+        context = {"rows": found, "pages": pages, "titles": titles(app.env)}
+        place.replace_self(render("ledger", docname, kinds=KINDS, **context))
+        # the formulas came late: have the page load MathJax all the same
+        app.env.get_domain("math").data["has_equations"][docname] = True
 
 
 def add_ticks(app: Any, page: str, template: str, context: dict, doctree: Any) -> None:
     """Put each statement's tick beside its number; it links to the ledger's row."""
-    ledger = "../" * page.count("/") + "book/ledger.html"
-    for record in getattr(app.env, "kexue_records", {}).get(page, []):
-        label, rejected = record["label"], ", ".join(record["controls"])
-        tip = f"{record['kind']}: {record['figure']}. Rejected: {rejected}"
-        tick = (
-            f"<a class='kexue-tick' href='{ledger}#claim-{label}' "
-            f"data-bs-toggle='tooltip' title='{html.escape(tip, quote=True)}' "
-            f"aria-label='checked, see the ledger'>✓</a>"
-        )
+    for record in app.env.kexue_records.get(page, []):
+        tick = render_text("tick", page, **record)
         place = re.compile(
-            rf'id="(?:equation-)?{label}".*?(?:<span class="eqno">|'
+            rf'id="(?:equation-)?{record["label"]}".*?(?:<span class="eqno">|'
             rf'<p class="admonition-title"><span class="caption-number">[^<]*</span>)',
             flags=re.S,
         )
-        context["body"] = place.sub(
-            lambda found, tick=tick: found[0] + tick, context["body"], count=1
-        )
+        found = place.search(context["body"])
+        if found:
+            body, end = context["body"], found.end()
+            context["body"] = body[:end] + tick + body[end:]
 
 
 def write_json(app: Any, exception: Exception | None) -> None:
@@ -231,7 +186,7 @@ def write_json(app: Any, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("kexue-ledger", Ledger)
+    app.add_directive("kexue-ledger", Place)
     app.connect("builder-inited", prepare)
     app.connect("env-before-read-docs", collect_records, priority=600)
     app.connect("env-before-read-docs", note_changes, priority=700)

@@ -7,10 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+SLICE = 2400
 WIDTHS = {"desktop": 1280, "phone": 375}
 TYPESET = "() => !window.MathJax || MathJax.startup.promise.then(() => true)"
 
@@ -23,7 +24,7 @@ def built(page: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def shoot(tab: Page, url: str, target: Path) -> None:
+def shoot(tab: Page, width: int, url: str, target: Path) -> None:
     errors: list[str] = []
     tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
@@ -32,10 +33,9 @@ def shoot(tab: Page, url: str, target: Path) -> None:
     tab.wait_for_timeout(300)
     height = tab.evaluate("document.documentElement.scrollHeight")
     over = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
-    # one tall picture is unreadable: slices of three screens each
-    width, step = tab.viewport_size["width"], 2400
-    for number, top in enumerate(range(0, height, step), 1):
-        clip = {"x": 0, "y": top, "width": width, "height": min(step, height - top)}
+    # one tall picture would be unreadable
+    for number, top in enumerate(range(0, height, SLICE), 1):
+        clip = FloatRect(x=0, y=top, width=width, height=min(SLICE, height - top))
         path = target.with_name(f"{target.name}-{number:02}.png")
         tab.screenshot(path=path, clip=clip, full_page=True)
     # fonts that file: pages may not preload are no defect of the page
@@ -62,11 +62,11 @@ def main(page: str) -> int:
                 tab = browser.new_page(
                     viewport={"width": width, "height": 800}, color_scheme=scheme
                 )
-                shoot(tab, url, folder / f"{device}-{scheme}")
+                shoot(tab, width, url, folder / f"{device}-{scheme}")
                 tab.close()
         tab = browser.new_page(viewport={"width": 794, "height": 1123})
         tab.emulate_media(media="print")
-        shoot(tab, url, folder / "print")
+        shoot(tab, 794, url, folder / "print")
         browser.close()
     print(folder)
     return 0

@@ -36,7 +36,8 @@ def main(page: str) -> int:
         yaml.safe_dump({"format": "jb-book", "root": "book/index", "parts": parts})
     )
     builder = Path(sys.executable).with_name("jupyter-book")
-    command = [builder, "build", ".", "--toc", toc, "--path-output", output]
+    command = [str(builder), "build", ".", "--toc", str(toc)]
+    command += ["--path-output", str(output)]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     print(f"\n{output / '_build' / 'html' / 'book' / page}.html")
     return status
