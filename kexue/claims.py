@@ -438,10 +438,10 @@ def bound(
 def estimate(
     label: str, samples: Any, expected: Any, *, controls: Mapping[str, Any]
 ) -> None:
-    """Check that a Monte Carlo mean agrees with the exact value: |z| <= 4, the level
+    """Check that a Monte Carlo mean agrees with the exact value: abs(z) <= 4, the level
     shared among the components (Bonferroni).
 
-    A control is rejected when some component has |z| >= 6.
+    A control is rejected when some component has abs(z) >= 6.
 
     Parameters
     ----------
