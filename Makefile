@@ -30,7 +30,7 @@ test: $(STAMP)  ## lint, type-check and run the tests, without the browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --ignore=tests/book/test_site.py
 
 site-test: $(STAMP)  ## open every page of the built site in Chromium
-	$(BIN)/pytest -q tests/book/test_site.py
+	$(BIN)/pytest -q -n auto tests/book/test_site.py
 
 article: $(STAMP) need-page  ## build one page alone, quickly: PAGE=losses/multilabel
 	$(BIN)/python book/_tools/one_page.py $(PAGE)

@@ -68,6 +68,15 @@ from __future__ import annotations
 __all__: list[str] = []
 '''
 
+API = """
+## kexue.{part}.{slug}
+
+```{{eval-rst}}
+.. automodule:: kexue.{part}.{slug}
+   :members:
+```
+"""
+
 TESTS = '''\
 """TODO: the claims of `book/{part}/{slug}` that are not on the page, and the rest."""
 
@@ -102,7 +111,9 @@ def main(page: str) -> int:
         title = part.capitalize()
         package.write_text(f'"""{title}: one module for each article of the part."""\n')
     enter(page)
-    print("_toc.yml; add the module to book/api.md, and a line to CHANGELOG.md")
+    with (ROOT / "book" / "api.md").open("a") as api:
+        api.write(API.format(**names))
+    print("_toc.yml\nbook/api.md")
     return 0
 
 

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "_build" / "html"
+SITE = Path(os.environ.get("KEXUE_SITE", ROOT / "_build" / "html"))
 CHROMIUM = shutil.which("chromium")
 
 if not (SITE / "book" / "ledger.json").exists():
@@ -34,7 +35,7 @@ UNTYPESET = """
   .map(node => node.textContent)
 """
 OVERFLOW = """
-() => [...document.querySelectorAll("main *")].filter(node => {
+() => [...document.querySelectorAll(".bd-article *")].filter(node => {
   const box = node.getBoundingClientRect();
   if (box.width === 0 || box.right <= innerWidth + 1) return false;
   for (let up = node.parentElement; up; up = up.parentElement)
