@@ -16,7 +16,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 from freshness import Digests, code_cells, used_names
 from jupyter_cache import get_cache
@@ -112,23 +114,24 @@ def run(jobs: list[ProcessData]) -> Iterator[tuple[int, str]]:
     """
     if not jobs:
         return
-    saved = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        with multiprocessing.Pool(min(len(jobs), os.cpu_count() or 1)) as pool:
-            runs = pool.imap_unordered(ExecutionWorkerLocalMProc(), jobs)
-            yield from status_iterator(
-                runs,
-                "executing pages... ",
-                "purple",
-                len(jobs),
-                stringify_func=lambda run: os.path.relpath(run[1]),
-            )
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    cores = min(len(jobs), os.cpu_count() or 1)
+    with (
+        TemporaryDirectory() as profile,
+        patch.dict(os.environ, ONE_THREAD, IPYTHONDIR=profile),
+        multiprocessing.Pool(cores) as pool,
+    ):
+        # neither the user's IPython set-up nor the kernel's log belongs to a build
+        config = Path(profile, "profile_default", "ipython_kernel_config.py")
+        config.parent.mkdir()
+        config.write_text("c.IPKernelApp.log_level = 'ERROR'\n")
+        runs = pool.imap_unordered(ExecutionWorkerLocalMProc(), jobs)
+        yield from status_iterator(
+            runs,
+            "executing pages... ",
+            "purple",
+            len(jobs),
+            stringify_func=lambda run: os.path.relpath(run[1]),
+        )
 
 
 def failure(app: Sphinx, docname: str, nb: NotebookNode, traceback: str | None) -> str:
