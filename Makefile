@@ -6,7 +6,6 @@ PAGE ?=
 BIN := .venv/bin
 INSTALL := -c constraints.txt -e .[book,test]
 STAMP := .venv/installed
-export MPLBACKEND ?= agg
 
 .PHONY: help book test article look new site-test serve timings refresh-pins clean
 
@@ -27,7 +26,7 @@ test: $(STAMP)  ## lint, type-check and run the tests, without the browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --ignore=tests/book/test_site.py
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/pytest -q -n auto --ignore=tests/book/test_site.py
 
 site-test: $(STAMP)  ## open every page of the built site in Chromium
 	$(BIN)/pytest -q -n auto tests/book/test_site.py

@@ -31,10 +31,14 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.display import status_iterator
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# BLAS threads of parallel kernels fight for the cores until they hang or crawl
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
+KERNEL = {
+    # BLAS threads of parallel kernels fight for the cores until they hang or crawl
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # figures go into the page whatever the shell prefers
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
 
 
 def read_notebooks(env: BuildEnvironment) -> dict[str, tuple[NbReader, NotebookNode]]:
@@ -117,7 +121,7 @@ def run(jobs: list[ProcessData]) -> Iterator[tuple[int, str]]:
     cores = min(len(jobs), os.cpu_count() or 1)
     with (
         TemporaryDirectory() as profile,
-        patch.dict(os.environ, ONE_THREAD, IPYTHONDIR=profile),
+        patch.dict(os.environ, KERNEL, IPYTHONDIR=profile),
         multiprocessing.Pool(cores) as pool,
     ):
         # neither the user's IPython set-up nor the kernel's log belongs to a build

@@ -19,7 +19,7 @@ def main(page: str) -> int:
         return 1
     output = ROOT / "_build" / "article" / page.replace("/", "-")
     output.mkdir(parents=True, exist_ok=True)
-    around = ["articles", "ledger", "api", "references"]
+    around = ["reading", "articles", "ledger", "api", "references"]
     parts = [
         {
             "caption": page.split("/")[0].title(),
