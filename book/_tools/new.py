@@ -33,10 +33,11 @@ TODO: the question, then the insight in a sentence or two, before any formula.
 import matplotlib.pyplot as plt
 import sympy as sp
 
-from kexue import claims, plotting, randomness
+from kexue import claims, randomness
+from kexue.plotting import COLORS, use_style
 from kexue.{part}.{slug} import TODO
 
-plotting.use_style()
+use_style()
 ```
 
 ## Derivation
