@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Split", "digits", "split", "wine"]
+__all__ = ["Split", "digits", "python_topics", "split", "wine"]
 
 
 class Split(NamedTuple):
@@ -69,6 +69,29 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """
     bunch = _sklearn_datasets().load_digits()
     return bunch.images / 16.0, bunch.target.astype(np.int64)
+
+
+def python_topics() -> dict[str, str]:
+    """English prose with code words: the topics of Python's interactive help.
+
+    Returns
+    -------
+    topics
+        Maps a topic's name ("assert", "for", ...) to its text: chapters of the Python
+        language reference in plain text. Code words stand in double quotes, inside
+        paragraphs that are wrapped at 70 columns.
+
+    Notes
+    -----
+    Part of Python itself (`pydoc_data.topics`): about 80 topics, half a million
+    characters, which differ a little between versions.
+
+    >>> python_topics()["assert"].splitlines()[0]
+    'The "assert" statement'
+    """
+    from pydoc_data.topics import topics
+
+    return dict(topics)
 
 
 def wine() -> tuple[np.ndarray, np.ndarray]:
