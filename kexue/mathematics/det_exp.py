@@ -1,17 +1,23 @@
-r"""The identity det exp(A) = exp tr A, and what lives on it.
+r"""Determinants of matrix exponentials, and traces that stand for them.
 
-Matrix functions by their series, the determinant near the identity, traces from probes,
-and flows, whose log-determinant is the integral of a trace. All of it in torch, batch
-first, for real or complex matrices unless said otherwise. The page is
-`book/mathematics/det_exp`, whose labels the docstrings name.
+The identity :math:`\det e^A = e^{\operatorname{tr}A}` turns the determinant of an
+exponential into a sum of n numbers. Here are its two sides, its expansion around the
+identity matrix, estimators that need matrix-vector products only, and the flows that
+live on it; the page is `book/mathematics/det_exp`.
+
+Matrices are floating-point or complex tensors, square in their last two axes, under any
+leading batch shape; another type is a `TypeError`, another shape a `ValueError`. Dtype
+and device are kept, and everything is differentiable.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
+from scipy import special
 from torch import Tensor, nn
 
 __all__ = [
@@ -30,25 +36,53 @@ __all__ = [
     "logdet_series",
     "logdet_series_bound",
     "logm_series",
+    "probes",
 ]
 
-Matvec = Callable[[Tensor], Tensor]
+Distribution = Literal["rademacher", "gaussian", "sphere"]
 
 
-def _require_square(A: Tensor, size: int | None = None) -> None:
-    square = A.ndim >= 2 and A.shape[-1] == A.shape[-2]
-    if not square or (size is not None and A.shape[-1] != size):
-        n = "n" if size is None else size
-        raise ValueError(f"A must have shape (..., {n}, {n}), got {tuple(A.shape)}")
+def _square(A: Tensor, name: str = "A") -> Tensor:
+    if not isinstance(A, Tensor) or not (A.is_floating_point() or A.is_complex()):
+        found = A.dtype if isinstance(A, Tensor) else type(A).__name__
+        raise TypeError(
+            f"{name} must be a floating-point or complex tensor, got {found}"
+        )
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2] or not A.shape[-1]:
+        raise ValueError(f"{name} must have shape (..., n, n), got {tuple(A.shape)}")
+    return A
 
 
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+def _at_least(least: int, **counts: int) -> None:
+    for name, count in counts.items():
+        if count < least:
+            raise ValueError(f"{name} must be at least {least}, got {count}")
+
+
+def _unknown(dist: str) -> ValueError:
+    known = "'rademacher', 'gaussian' or 'sphere'"
+    return ValueError(f"dist must be {known}, got {dist!r}")
+
+
+def _same_shape(name: str, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    value = f(x)
+    if value.shape != x.shape:
+        raise ValueError(
+            f"{name} must keep the shape {tuple(x.shape)}, got {tuple(value.shape)}"
+        )
+    return value
+
+
+def _eye_like(A: Tensor) -> Tensor:
+    return torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+
+
+def _trace(A: Tensor) -> Tensor:
+    return A.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
 
 
 def logdet_exp(A: Tensor) -> Tensor:
-    """log det exp(A) by the right-hand side of `eq-det-exp-main`: the trace.
+    """Logarithm of the determinant of exp(A): the trace of A, `eq-det-exp-main`.
 
     Parameters
     ----------
@@ -57,85 +91,79 @@ def logdet_exp(A: Tensor) -> Tensor:
 
     Returns
     -------
-    (...) tensor: n - 1 additions each.
+    (...)
+        For complex matrices the imaginary part is *a* phase of the determinant, not
+        reduced to (-pi, pi].
 
-    Raises
-    ------
-    ValueError
-        `A` is not square.
-
-    >>> logdet_exp(torch.tensor([[1.0, 5.0], [7.0, 2.0]]))
-    tensor(3.)
+    Examples
+    --------
+    >>> A = torch.tensor([[1.0, 5.0], [-7.0, 2.0]])
+    >>> logdet_exp(A), torch.logdet(torch.linalg.matrix_exp(A))
+    (tensor(3.), tensor(3.0000))
     """
-    _require_square(A)
-    return A.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return _trace(_square(A))
 
 
 def expm_2x2(A: Tensor) -> Tensor:
-    """exp(A) of 2 x 2 matrices in closed form, by Cayley and Hamilton.
-
-    With h = tr A / 2 and d^2 = h^2 - det A it is e^h (cosh d I + sinh d / d (A - h I)).
-    Both factors are functions of d^2 alone, so d^2 < 0 (a rotation) needs no complex
-    numbers, and a short series takes over where sinh d / d would be 0 / 0.
+    """Exponential of 2 x 2 matrices in closed form, `def-det-exp-cayley`.
 
     Parameters
     ----------
     A : (..., 2, 2)
-        Real or complex floating point; the result has its dtype.
+        Real or complex.
 
-    Raises
-    ------
-    ValueError
-        `A` is not of shape (..., 2, 2).
+    Returns
+    -------
+    (..., 2, 2)
+        Real when `A` is.
 
-    >>> expm_2x2(math.pi * torch.tensor([[0.0, -1.0], [1.0, 0.0]])).round().abs()
-    tensor([[1., 0.],
+    Examples
+    --------
+    >>> expm_2x2(torch.tensor([[0.0, 3.0], [0.0, 0.0]]))
+    tensor([[1., 3.],
             [0., 1.]])
     """
-    _require_square(A, 2)
-    h = logdet_exp(A)[..., None, None] / 2
-    identity = torch.eye(2, dtype=A.dtype, device=A.device)
-    B = A - h * identity
-    square = -torch.linalg.det(B)[..., None, None]  # d^2, without cancellation
+    if _square(A).shape[-1] != 2:
+        raise ValueError(f"A must have shape (..., 2, 2), got {tuple(A.shape)}")
+    half = _trace(A)[..., None, None] / 2
+    B = A - half * _eye_like(A)
+    square = (B[..., :1, :1] ** 2 + B[..., :1, 1:] * B[..., 1:, :1]) + 0j
+    # Near 0 a series: neither 0/0 nor the root's infinite slope. Elsewhere the larger
+    # exponential is drawn out, so that nothing overflows before exp(A) does.
     near = square.abs() < 1e-6
-    safe = torch.where(near, torch.ones_like(square), square)
-    if A.is_complex():
-        d = safe.sqrt()
-        cosh, sinhc = d.cosh(), d.sinh() / d
-    else:
-        d = safe.abs().sqrt()
-        grows = safe > 0
-        # an overflow in the branch not taken would make its gradient NaN
-        real = torch.where(grows, d, torch.ones_like(d))
-        cosh = torch.where(grows, real.cosh(), d.cos())
-        sinhc = torch.where(grows, real.sinh() / real, d.sin() / d)
-    cosh = torch.where(near, 1 + square / 2 + square**2 / 24, cosh)
-    sinhc = torch.where(near, 1 + square / 6 + square**2 / 120, sinhc)
-    return h.exp() * (cosh * identity + sinhc * B)
+    root = torch.sqrt(torch.where(near, 1, square))
+    small, large = torch.exp(half), torch.exp(half + root)
+    cosh = torch.where(
+        near,
+        small * (1 + square / 2 + square**2 / 24),
+        large * (1 + torch.exp(-2 * root)) / 2,
+    )
+    sinhc = torch.where(
+        near,
+        small * (1 + square / 6 + square**2 / 120),
+        large * -torch.expm1(-2 * root) / (2 * root),
+    )
+    exponential = cosh * _eye_like(A) + sinhc * B
+    return exponential if A.is_complex() else exponential.real
 
 
 def expm_series(A: Tensor, order: int) -> Tensor:
-    """The Taylor polynomial of exp(A), `eq-det-exp-taylor`; for teaching.
+    """Taylor polynomial of exp(A), up to A^order / order!, `eq-det-exp-taylor`.
 
-    It converges for every `A`, and loses every digit on the way when `A` has large
-    negative eigenvalues: use `torch.linalg.matrix_exp`.
-
-    Parameters
-    ----------
-    A : (..., n, n)
-    order
-        Highest power, at least 0.
+    For teaching: the series converges for every A, but the terms of a matrix with large
+    negative eigenvalues cancel to noise. Use `torch.linalg.matrix_exp`.
 
     Raises
     ------
     ValueError
-        `A` is not square, or `order` is negative.
+        `order` is negative.
+
+    >>> expm_series(torch.tensor([[0.0, 3.0], [0.0, 0.0]]), 1)  # nilpotent: exact
+    tensor([[1., 3.],
+            [0., 1.]])
     """
-    _require_square(A)
-    if order < 0:
-        raise ValueError(f"order must not be negative, got {order}")
-    term = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device).expand_as(A)
-    total = term.clone()
+    _at_least(0, order=order)
+    term = total = _eye_like(_square(A)).expand_as(A)
     for k in range(1, order + 1):
         term = term @ A / k
         total = total + term
@@ -143,320 +171,416 @@ def expm_series(A: Tensor, order: int) -> Tensor:
 
 
 def logm_series(A: Tensor, order: int) -> Tensor:
-    """The series of ln(I + A), `eq-det-exp-log-series`, up to A^order; for teaching.
-
-    Raises
-    ------
-    ValueError
-        `A` is not square, `order` is below 1, or the spectral radius exceeds 1, where
-        the series diverges.
-    """
-    _require_square(A)
-    _require_positive("order", order)
-    radius = torch.linalg.eigvals(A).abs().max().item()
-    if radius > 1:
-        raise ValueError(
-            "the series of ln(I + A) needs a spectral radius of at most 1, "
-            f"got {radius:.6g}"
-        )
-    power, total = A, A
-    for k in range(2, order + 1):
-        power = power @ A
-        total = total - (-1) ** k * power / k
-    return total
-
-
-def elementary_symmetric(A: Tensor) -> Tensor:
-    """Elementary symmetric polynomials e_0 ... e_n of the eigenvalues.
-
-    Faddeev and LeVerrier's recursion, at a cost of n^4; no eigenvalues are computed. It
-    is unstable for n above about 20.
+    """Partial sum of ln(I + A) = A - A^2/2 + A^3/3 - ..., `eq-det-exp-log-series`.
 
     Parameters
     ----------
     A : (..., n, n)
-
-    Returns
-    -------
-    (..., n + 1) tensor; e_1 is the trace and e_n the determinant.
-
-    Raises
-    ------
-    ValueError
-        `A` is not square.
-
-    >>> elementary_symmetric(torch.diag(torch.tensor([1.0, 2.0, 3.0])))
-    tensor([ 1.,  6., 11.,  6.])
-    """
-    _require_square(A)
-    n = A.shape[-1]
-    identity = torch.eye(n, dtype=A.dtype, device=A.device)
-    M = torch.zeros_like(A)
-    e = [torch.ones_like(A[..., 0, 0])]
-    for k in range(1, n + 1):
-        M = e[-1][..., None, None] * identity - A @ M
-        e.append(logdet_exp(A @ M) / k)
-    return torch.stack(e, dim=-1)
-
-
-def det_perturbation(A: Tensor, eps: float, order: int | None = None) -> Tensor:
-    """det(I + eps A) to the given order in eps, `eq-det-exp-perturbation`.
-
-    Parameters
-    ----------
-    A : (..., n, n)
-    eps
-        The small number.
+        Real or complex, of a spectral radius of at most 1. At 1 itself the series
+        diverges if -1, or the eigenvalue of a longer Jordan block, is on the circle.
     order
-        Highest power of `eps` kept, 0 to n; all of them (then exact) without it.
+        The last power.
 
     Raises
     ------
     ValueError
-        `A` is not square, or `order` lies outside 0 ... n.
+        The spectral radius exceeds 1 by more than rounding, or `order` is negative.
+
+    Examples
+    --------
+    >>> A = torch.tensor([[0.0, 100.0], [0.0, 0.0]])  # the norm does not matter
+    >>> torch.linalg.matrix_exp(logm_series(A, 1))
+    tensor([[  1., 100.],
+            [  0.,   1.]])
     """
-    e = elementary_symmetric(A)
-    top = e.shape[-1] - 1 if order is None else order
-    if not 0 <= top < e.shape[-1]:
-        raise ValueError(f"order must lie between 0 and {e.shape[-1] - 1}, got {order}")
-    powers = eps ** torch.arange(top + 1, dtype=e.dtype, device=e.device)
-    return (e[..., : top + 1] * powers).sum(-1)
+    _at_least(0, order=order)
+    radius = torch.linalg.eigvals(_square(A).detach()).abs().max().item()
+    if radius > 1 + math.sqrt(torch.finfo(A.dtype).eps):
+        raise ValueError(
+            f"A must have a spectral radius of at most 1, got {radius:.6g}: "
+            "the series diverges"
+        )
+    power, total = A, torch.zeros_like(A)
+    for k in range(1, order + 1):
+        total = total - (-1) ** k / k * power
+        power = power @ A
+    return total
 
 
 def logdet_series(J: Tensor, order: int) -> Tensor:
-    """log det(I + J) by traces of powers, `eq-det-exp-logdet-series`.
+    """Partial sum of log det(I + J) = tr J - tr J^2 / 2 + ...: trace of `logm_series`.
 
-    Parameters
-    ----------
-    J : (..., n, n)
-        With a spectral norm below 1.
-    order
-        Number of terms, at least 1.
+    Its error is at most `logdet_series_bound`.
 
-    Raises
-    ------
-    ValueError
-        `J` is not square, or `order` is below 1.
+    >>> J = torch.tensor([[0.0, 0.5], [0.5, 0.0]], dtype=torch.float64)
+    >>> logdet_series(J, 60).item()  # log of 3/4
+    -0.2876820724517809
     """
-    _require_square(J)
-    _require_positive("order", order)
-    power, total = J, logdet_exp(J)
-    for k in range(2, order + 1):
-        power = power @ J
-        total = total - (-1) ** k * logdet_exp(power) / k
-    return total
+    return _trace(logm_series(J, order))
 
 
 def logdet_series_bound(lipschitz: float, n: int, order: int) -> float:
-    """What `logdet_series` can be off by at most, for a spectral norm <= `lipschitz`.
+    """Largest error of `logdet_series`: n L^k / k, summed over all k > order.
+
+    `eq-det-exp-logdet-series`; the matrix -L I attains it.
+
+    Parameters
+    ----------
+    lipschitz
+        Bound L of the spectral norm of J, in [0, 1).
+    n
+        Size of J.
+    order
+        The last power of the partial sum.
 
     Raises
     ------
     ValueError
-        `lipschitz` outside [0, 1), or `n` or `order` below 1.
+        A parameter outside its range.
+
+    Examples
+    --------
+    >>> logdet_series_bound(0.5, 3, 0)  # no term at all: 3 log 2
+    2.0794
     """
+    _at_least(0, order=order)
+    _at_least(1, n=n)
     if not 0 <= lipschitz < 1:
         raise ValueError(f"lipschitz must lie in [0, 1), got {lipschitz}")
-    _require_positive("n", n)
-    _require_positive("order", order)
-    kept = math.fsum(lipschitz**k / k for k in range(1, order + 1))
-    return n * (-math.log1p(-lipschitz) - kept)
+    # the tail in closed form; logarithm minus partial sum would cancel
+    first = order + 1
+    tail = special.hyp2f1(1, first, first + 1, lipschitz)
+    return float(n * lipschitz**first / first * tail)
 
 
-def _probes(
-    n: int, num: int, dist: str, like: torch.dtype, generator: torch.Generator | None
+def elementary_symmetric(A: Tensor) -> Tensor:
+    """Elementary symmetric polynomials of the eigenvalues, `eq-det-exp-perturbation`.
+
+    The coefficients of det(I + tA) = 1 + e_1 t + ... + e_n t^n; e_1 is the trace, e_n
+    the determinant.
+
+    Parameters
+    ----------
+    A : (..., n, n)
+        Real or complex.
+
+    Returns
+    -------
+    (..., n + 1)
+
+    Notes
+    -----
+    Faddeev and Le Verrier: n matrix products, no eigenvalues, gradients everywhere.
+    Rounding errors grow with n; beyond n = 20 multiply out the eigenvalues instead.
+
+    Examples
+    --------
+    >>> elementary_symmetric(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([ 1.,  5., -2.])
+    """
+    eye = _eye_like(_square(A))
+    coefficients, M = [torch.ones_like(A[..., 0, 0])], eye
+    for k in range(1, len(eye) + 1):
+        AM = A @ M
+        coefficients.append(_trace(AM) / k)
+        M = coefficients[k][..., None, None] * eye - AM
+    return torch.stack(coefficients, dim=-1)
+
+
+def det_perturbation(
+    A: Tensor, eps: float | Tensor, order: int | None = None
 ) -> Tensor:
-    """`num` probes of length n with E v v' = I, as columns."""
-    _require_positive("n", n)
-    _require_positive("num", num)
+    """det(I + eps A) up to the power `order` of eps, `eq-det-exp-perturbation`.
+
+    Parameters
+    ----------
+    A : (..., n, n)
+        Real or complex.
+    eps : number or (...)
+        Size of the perturbation.
+    order
+        From 0 to n; n by default, which is exact.
+
+    Returns
+    -------
+    (...)
+
+    Raises
+    ------
+    ValueError
+        `order` outside its range.
+
+    Examples
+    --------
+    >>> A = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> [det_perturbation(A, 0.5, order).item() for order in (0, 1, 2)]
+    [1.0, 3.5, 3.0]
+    """
+    coefficients = elementary_symmetric(A)
+    n = A.shape[-1]
+    order = n if order is None else order
+    if not 0 <= order <= n:
+        raise ValueError(f"order must lie between 0 and n = {n}, got {order}")
+    total = torch.zeros_like(coefficients[..., 0])
+    for k in range(order, -1, -1):
+        total = total * eps + coefficients[..., k]
+    return total
+
+
+def probes(
+    num: int,
+    n: int,
+    dist: Distribution = "rademacher",
+    generator: torch.Generator | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Random vectors v with E vv' = I, as rows, on the generator's device.
+
+    Parameters
+    ----------
+    num, n
+        Number and dimension.
+    dist
+        `rademacher` has entries -1 and 1, `gaussian` normal ones; `sphere` is uniform
+        on the sphere of radius sqrt(n).
+    generator
+        Where the numbers come from.
+    dtype
+        Torch's default if not given.
+
+    Returns
+    -------
+    (num, n)
+
+    Raises
+    ------
+    ValueError
+        `num` or `n` below 1, or an unknown `dist`.
+
+    Examples
+    --------
+    >>> probes(3, 4, "sphere").norm(dim=1)
+    tensor([2.0000, 2.0000, 2.0000])
+    """
+    _at_least(1, num=num, n=n)
+    if dist not in ("rademacher", "gaussian", "sphere"):
+        raise _unknown(dist)
+    device = None if generator is None else generator.device
+    v = torch.randn(num, n, generator=generator, dtype=dtype, device=device)
     if dist == "rademacher":
-        bits = torch.randint(0, 2, (n, num), generator=generator)
-        return (2 * bits - 1).to(like)
-    v = torch.randn(n, num, generator=generator, dtype=like)
-    if dist == "gaussian":
-        return v
-    if dist == "sphere":
-        return v * math.sqrt(n) / v.norm(dim=0)
-    raise ValueError(f"dist must be 'rademacher', 'gaussian' or 'sphere', got {dist!r}")
+        return torch.where(v < 0, -torch.ones_like(v), torch.ones_like(v))
+    return v if dist == "gaussian" else math.sqrt(n) * nn.functional.normalize(v)
 
 
-def _mean_and_error(samples: Tensor) -> tuple[Tensor, Tensor]:
-    return samples.mean(), samples.std() / math.sqrt(len(samples))
+def _mean_and_error(draws: Tensor) -> tuple[Tensor, Tensor]:
+    return draws.mean(), draws.std() / math.sqrt(len(draws))
 
 
 def hutchinson_trace(
-    matvec: Matvec,
+    matvec: Callable[[Tensor], Tensor],
     n: int,
     num: int,
-    dist: str = "rademacher",
+    dist: Distribution = "rademacher",
     generator: torch.Generator | None = None,
-    dtype: torch.dtype = torch.float64,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Estimate tr A from products with A only, `stmt-det-exp-hutchinson`.
+    """Estimate tr A as the mean of v'Av over random v, `stmt-det-exp-hutchinson`.
 
     Parameters
     ----------
     matvec
-        Maps (n, num) to (n, num): A times each column.
+        Maps vectors, as rows (num, n), to their products with A, (num, n).
     n
-        Size of the matrix.
+        Size of A.
     num
-        Number of probes, at least 2.
-    dist
-        Law of the probes: `rademacher` (signs), `gaussian`, or `sphere` (radius sqrt n).
-    generator
-        Where the probes come from.
-    dtype
-        Of the probes.
+        Number of probes, >= 2.
+    dist, generator, dtype
+        Of the `probes`.
 
     Returns
     -------
-    estimate, standard error
-        0-dimensional tensors.
+    estimate, standard error : (), ()
 
     Raises
     ------
     ValueError
-        `num` below 2, `n` below 1, or an unknown `dist`.
+        `num` below 2, `n` below 1, an unknown `dist`, or products of another shape.
+
+    Examples
+    --------
+    >>> diagonal = torch.tensor([1.0, 2.0, 4.0])  # without error, for entries -1 and 1
+    >>> hutchinson_trace(lambda v: v * diagonal, 3, 10)
+    (tensor(7.), tensor(0.))
     """
-    if num < 2:
-        raise ValueError(f"num must be at least 2, for a standard error, got {num}")
-    v = _probes(n, num, dist, dtype, generator)
-    return _mean_and_error((v * matvec(v)).sum(0))
+    _at_least(2, num=num)
+    v = probes(num, n, dist, generator, dtype=dtype)
+    return _mean_and_error((v * _same_shape("matvec", matvec, v)).sum(dim=1))
 
 
-def hutchinson_variance(A: Tensor, dist: str = "rademacher") -> Tensor:
-    """Variance of one probe's v'Av, which only A's symmetric part S decides.
+def hutchinson_variance(A: Tensor, dist: Distribution = "rademacher") -> Tensor:
+    """Variance of v'Av for one of the `probes`, `stmt-det-exp-hutchinson`.
 
-    Parameters
-    ----------
-    A : (n, n)
-        Real.
-    dist
-        As for `hutchinson_trace`.
+    It depends on the symmetric part S of the real matrix A alone: on all of S for
+    Gaussian probes, on S without its diagonal for Rademacher probes, on S without its
+    mean eigenvalue on the sphere.
 
-    Raises
-    ------
-    ValueError
-        `A` is not square, or an unknown `dist`.
-
-    >>> hutchinson_variance(torch.tensor([[3.0, 1.0], [1.0, 5.0]]))
-    tensor(4.)
+    >>> S = torch.tensor([[1.0, 2.0], [2.0, 3.0]])
+    >>> [hutchinson_variance(S, d).item() for d in ("gaussian", "rademacher", "sphere")]
+    [36.0, 16.0, 10.0]
     """
-    _require_square(A)
-    S = (A + A.mT) / 2
-    squared, n = S.square().sum((-2, -1)), A.shape[-1]
+    if _square(A).is_complex():
+        raise TypeError(f"A must be real, got {A.dtype}")
+    n, S = A.shape[-1], (A + A.mT) / 2
+    total = S.square().sum(dim=(-2, -1))
     if dist == "gaussian":
-        return 2 * squared
+        return 2 * total
     if dist == "rademacher":
-        return 2 * (squared - S.diagonal(dim1=-2, dim2=-1).square().sum(-1))
+        return 2 * (total - S.diagonal(dim1=-2, dim2=-1).square().sum(dim=-1))
     if dist == "sphere":
-        return 2 * n / (n + 2) * (squared - logdet_exp(S) ** 2 / n)
-    raise ValueError(f"dist must be 'rademacher', 'gaussian' or 'sphere', got {dist!r}")
+        return 2 * n / (n + 2) * (total - _trace(S) ** 2 / n)
+    raise _unknown(dist)
 
 
 def logdet_roulette(
-    matvec: Matvec,
+    matvec: Callable[[Tensor], Tensor],
     n: int,
     num: int,
     p: float,
     generator: torch.Generator | None = None,
-    dtype: torch.dtype = torch.float64,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Estimate log det(I + J) without bias, by random stops: `stmt-det-exp-roulette`.
+    """Estimate log det(I + J) without bias, from products with J only.
 
-    Term k of `logdet_series` is weighted by one over the probability of reaching it,
-    (1 - p)^(k - 1); each of the `num` draws has its own Rademacher probe.
+    The series tr J - tr J^2 / 2 + ... stops at a random, geometric N, and term k is
+    divided by the probability that N >= k: `stmt-det-exp-roulette`.
 
     Parameters
     ----------
     matvec
-        Maps (n, m) to (n, m): J times each column; the spectral norm of J is below 1.
+        Maps vectors, as rows (m, n), to their products with J, (m, n), for any m.
     n
-        Size of the matrix.
+        Size of J.
     num
-        Number of draws, at least 2.
+        Number of draws, >= 2, each with one Rademacher probe for all its traces.
     p
-        Probability of stopping after each term, in (0, 1). The variance stays finite
-        only if the squared norm of J is below 1 - p.
-    generator
-        Where the probes and the stopping times come from.
-    dtype
-        Of the probes.
+        Probability to stop after each term; a draw takes 1 / p products in the mean.
+        The variance is finite if the spectral radius of J is below sqrt(1 - p).
+    generator, dtype
+        Of stops and probes.
 
     Returns
     -------
-    estimate, standard error
-        0-dimensional tensors.
+    estimate, standard error : (), ()
 
     Raises
     ------
     ValueError
-        `p` outside (0, 1), `num` below 2, or `n` below 1.
+        `p` outside (0, 1), `num` below 2, `n` below 1, or products of another shape.
+
+    Examples
+    --------
+    >>> g = torch.Generator().manual_seed(0)
+    >>> estimate, error = logdet_roulette(lambda v: v / 10, 3, 1000, 0.5, g)
+    >>> bool(abs(estimate - 3 * math.log(1.1)) < 5 * error)
+    True
     """
+    _at_least(2, num=num)
     if not 0 < p < 1:
         raise ValueError(f"p must lie strictly between 0 and 1, got {p}")
-    if num < 2:
-        raise ValueError(f"num must be at least 2, for a standard error, got {num}")
-    v = _probes(n, num, "rademacher", dtype, generator)
-    samples, power, alive = torch.zeros(num, dtype=dtype), v, torch.arange(num)
-    k = 1
-    while len(alive):
-        power = matvec(power)
+    v = probes(num, n, generator=generator, dtype=dtype)
+    last = torch.empty_like(v[:, 0]).geometric_(p, generator=generator)
+    draws, power, k = torch.zeros_like(last), v, 1
+    running = torch.arange(num, device=v.device)
+    while len(running):
+        power = _same_shape("matvec", matvec, power)
         weight = -((-1) ** k) / k / (1 - p) ** (k - 1)
-        samples[alive] += weight * (v[:, alive] * power).sum(0)
-        goes_on = torch.rand(len(alive), generator=generator) >= p
-        alive, power, k = alive[goes_on], power[:, goes_on], k + 1
-    return _mean_and_error(samples)
+        draws = draws.index_add(0, running, weight * (v[running] * power).sum(dim=1))
+        stays = last[running] > k
+        running, power, k = running[stays], power[stays], k + 1
+    return _mean_and_error(draws)
 
 
-def _rk4(
-    f: Callable[[float, Tensor], Tensor], y: Tensor, t0: float, h: float
-) -> Tensor:
-    """One step of the classical Runge-Kutta method."""
-    k1 = f(t0, y)
-    k2 = f(t0 + h / 2, y + h / 2 * k1)
-    k3 = f(t0 + h / 2, y + h / 2 * k2)
-    k4 = f(t0 + h, y + h * k3)
-    return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+Slope = Callable[[float, Tensor], tuple[Tensor, Tensor]]
+
+
+def _runge_kutta(
+    slope: Slope, x: Tensor, t0: float, t1: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Solve x' = slope(t, x)[0], and integrate slope(t, x)[1] along the solution."""
+    _at_least(1, steps=steps)
+    h = (t1 - t0) / steps
+    integral = torch.zeros((), dtype=x.dtype, device=x.device)
+    for step in range(steps):
+        t = t0 + step * h
+        v1, w1 = slope(t, x)
+        v2, w2 = slope(t + h / 2, x + h / 2 * v1)
+        v3, w3 = slope(t + h / 2, x + h / 2 * v2)
+        v4, w4 = slope(t + h, x + h * v3)
+        x = x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4)
+        integral = integral + h / 6 * (w1 + 2 * w2 + 2 * w3 + w4)
+    return x, integral
 
 
 def liouville(
     A_fn: Callable[[float], Tensor], t0: float, t1: float, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Solve X' = A(t) X, X(t0) = I, and integrate tr A: `eq-det-exp-liouville`.
+    """Solve X' = A(t) X from X = I, and integrate tr A(t), which is log det X.
+
+    `eq-det-exp-liouville`. The solution itself is not the exponential of an integral.
 
     Parameters
     ----------
     A_fn
-        Maps a time to an (n, n) matrix.
+        Maps a time to a matrix, (n, n).
     t0, t1
-        First and last time.
+        Start and end.
     steps
-        Steps of the Runge-Kutta method, at least 1.
+        Of the classical Runge-Kutta method, >= 1.
 
     Returns
     -------
-    X, integral
-        The (n, n) solution at `t1`, and the integral of the trace, by Simpson's rule on
-        the same nodes.
+    X : (n, n)
+    integral : ()
 
     Raises
     ------
-    ValueError
-        `A_fn` returns no square matrix, or `steps` is below 1.
+    TypeError, ValueError
+        `A_fn` gives no square matrix, or `steps` is below 1.
+
+    Examples
+    --------
+    >>> X, integral = liouville(lambda t: t * torch.eye(2), 0.0, 2.0, 50)
+    >>> torch.logdet(X), integral
+    (tensor(4.0000), tensor(4.0000))
     """
-    _require_positive("steps", steps)
-    first = A_fn(t0)
-    _require_square(first)
-    X = torch.eye(first.shape[-1], dtype=first.dtype, device=first.device)
-    integral, h = torch.zeros_like(first[0, 0]), (t1 - t0) / steps
-    for k in range(steps):
-        t = t0 + k * h
-        X = _rk4(lambda time, Y: A_fn(time) @ Y, X, t, h)
-        ends = logdet_exp(A_fn(t)) + logdet_exp(A_fn(t + h))
-        integral = integral + h / 6 * (ends + 4 * logdet_exp(A_fn(t + h / 2)))
-    return X, integral
+
+    def slope(t: float, X: Tensor) -> tuple[Tensor, Tensor]:
+        A = _square(A_fn(t), "A_fn(t)")
+        return A @ X, _trace(A)
+
+    return _runge_kutta(slope, _eye_like(_square(A_fn(t0), "A_fn(t)")), t0, t1, steps)
+
+
+def _field_and_divergence(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    exact: bool = True,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (batch, n), got {tuple(x.shape)}")
+    value, pull = torch.func.vjp(lambda x: _same_shape("f", f, x), x)[:2]
+    if exact:
+        # the i-th unit vector, at every point, pulls back to row i of the Jacobians
+        units = _eye_like(x)[:, None].expand(-1, *x.shape)
+        (rows,) = torch.func.vmap(pull)(units)
+        return value, (rows * units).sum(dim=(0, 2))
+    batch, n = x.shape
+    v = probes(batch, n, generator=generator, dtype=x.dtype).to(x.device)
+    return value, (pull(v)[0] * v).sum(dim=1)
 
 
 def divergence(
@@ -465,122 +589,115 @@ def divergence(
     exact: bool = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Divergence of a vector field, the trace of its Jacobian.
+    """Divergence of a vector field: the trace of its Jacobian, at every point.
 
     Parameters
     ----------
     f
-        Maps (batch, d) to (batch, d), each example by itself.
-    x : (batch, d)
+        Maps points (batch, n) to vectors (batch, n), each on its own: a module without
+        batch normalisation, for example.
+    x : (batch, n)
+        Points.
     exact
-        All d derivatives if true; else one Rademacher probe an example, unbiased.
+        By n backward passes, vectorised; otherwise by one, with a Rademacher probe a
+        point: unbiased, of the variance `hutchinson_variance`.
     generator
-        Where the probe comes from.
+        Of the probes.
 
     Returns
     -------
-    (batch,) tensor, differentiable.
+    (batch,)
+        Differentiable in `x` and in what `f` depends on.
 
     Raises
     ------
     ValueError
-        `x` is no matrix, or `f` changes its shape.
+        `x` is not of shape (batch, n), or `f` changes it.
+
+    Examples
+    --------
+    >>> divergence(lambda x: x**2, torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    tensor([6., 6.])
     """
-    if x.ndim != 2:
-        raise ValueError(f"x must have shape (batch, d), got {tuple(x.shape)}")
-    y, vjp, *_ = torch.func.vjp(f, x)
-    if y.shape != x.shape:
-        raise ValueError(
-            f"f must keep the shape {tuple(x.shape)}, got {tuple(y.shape)}"
-        )
-    if exact:
-        units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        columns = [vjp(unit.expand_as(x))[0][:, i] for i, unit in enumerate(units)]
-        return torch.stack(columns).sum(0)
-    v = _probes(x.shape[1], len(x), "rademacher", x.dtype, generator).mT.to(x.device)
-    return (vjp(v)[0] * v).sum(1)
+    return _field_and_divergence(f, x, exact, generator)[1]
 
 
 def flow_logdet(
     f: Callable[[Tensor], Tensor], x: Tensor, T: float, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Carry points along z' = f(z) and keep account of the volume: `eq-det-exp-flow`.
+    """Follow x' = f(x), and integrate the divergence: log det of the flow's Jacobian.
+
+    `eq-det-exp-flow`: where points have the log density `log_p`, their images have
+    `log_p - logdet`.
 
     Parameters
     ----------
-    f
-        Maps (batch, d) to (batch, d), each example by itself.
-    x : (batch, d)
-        Where the points start.
+    f, x
+        As in `divergence`.
     T
-        For how long.
+        Duration; negative to go back.
     steps
-        Steps of the Runge-Kutta method, at least 1.
+        Of the classical Runge-Kutta method, >= 1.
 
     Returns
     -------
-    z : (batch, d)
-        Where the points arrive.
+    x_T : (batch, n)
     logdet : (batch,)
-        Logarithm of the factor by which the flow scales the volume there: the integral
-        of the divergence. The log-density falls by as much.
 
-    Raises
-    ------
-    ValueError
-        `x` is no matrix, `f` changes its shape, or `steps` is below 1.
+    Examples
+    --------
+    >>> flow_logdet(lambda x: -x, torch.ones(1, 3), 2.0, 100)
+    (tensor([[0.1353, 0.1353, 0.1353]]), tensor([-6.0000]))
     """
-    _require_positive("steps", steps)
-
-    def both(_: float, state: Tensor) -> Tensor:
-        z = state[:, :-1]
-        return torch.cat([f(z), divergence(f, z)[:, None]], dim=1)
-
-    state = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
-    for k in range(steps):
-        state = _rk4(both, state, k * T / steps, T / steps)
-    return state[:, :-1], state[:, -1]
+    return _runge_kutta(lambda _, x: _field_and_divergence(f, x), x, 0.0, T, steps)
 
 
 class ExpLinear(nn.Module):
-    """The linear layer z = exp(A) x, invertible whatever its weights.
+    """An invertible linear layer W = exp(A), whose log-determinant is tr A.
 
-    Its log-determinant is tr A and its inverse exp(-A) (`eq-det-exp-inverse`): no
-    determinant, no solve, no singular case. It reaches no matrix of negative
-    determinant, nor every one of positive determinant.
+    It starts as the identity, no value of A makes it singular, and its inverse is
+    exp(-A), `eq-det-exp-inverse`. Forming exp(A) costs O(n^3) all the same.
 
     Parameters
     ----------
-    features
-        Size of x, at least 1. The layer starts as the identity.
+    n
+        Number of features, >= 1.
+    dtype, device
+        Of the parameter `A`, (n, n).
 
-    Raises
-    ------
-    ValueError
-        `features` below 1, or an input whose last axis has another size.
-
-    >>> layer = ExpLinear(3)
-    >>> z, logdet = layer(torch.ones(5, 3))
-    >>> z.shape, logdet
-    (torch.Size([5, 3]), tensor(0., grad_fn=<SumBackward1>))
+    Examples
+    --------
+    >>> layer = ExpLinear(2)
+    >>> z, logdet = layer(torch.tensor([[3.0, 4.0]]))
+    >>> z.tolist(), logdet.item()
+    ([[3.0, 4.0]], 0.0)
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(
+        self,
+        n: int,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
         super().__init__()
-        _require_positive("features", features)
-        self.A = nn.Parameter(torch.zeros(features, features))
-
-    def _multiply(self, x: Tensor, W: Tensor) -> Tensor:
-        if x.shape[-1:] != W.shape[-1:]:
-            raise ValueError(
-                f"x must have shape (..., {W.shape[-1]}), got {tuple(x.shape)}"
-            )
-        return x @ W.mT
+        _at_least(1, n=n)
+        self.A = nn.Parameter(torch.zeros(n, n, dtype=dtype, device=device))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., n) to (..., n), and the log-determinant, the same for each x."""
-        return self._multiply(x, torch.linalg.matrix_exp(self.A)), logdet_exp(self.A)
+        """Map x, (..., n), to W x; and log det W, (), one for all."""
+        return self._times_exp("x", x, self.A), logdet_exp(self.A)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """(..., n) to (..., n): the x of z."""
-        return self._multiply(z, torch.linalg.matrix_exp(-self.A))
+        """Map z, (..., n), back to x."""
+        return self._times_exp("z", z, -self.A)
+
+    def _times_exp(self, name: str, x: Tensor, A: Tensor) -> Tensor:
+        if x.shape[-1:] != A.shape[-1:]:
+            raise ValueError(
+                f"{name} must have shape (..., {len(A)}), got {tuple(x.shape)}"
+            )
+        return x @ torch.linalg.matrix_exp(A).mT
+
+    def extra_repr(self) -> str:
+        return f"n={len(self.A)}"
