@@ -165,17 +165,18 @@ def fill(app: Any, doctree: nodes.document, docname: str) -> None:
 
 def add_ticks(app: Any, page: str, template: str, context: dict, doctree: Any) -> None:
     """Put each statement's tick beside its number; it links to the ledger's row."""
-    for record in app.env.kexue_records.get(page, []):
-        tick = render_text("tick", page, **record)
+    records = app.env.kexue_records.get(page, [])
+    for label in {record["label"] for record in records}:
+        checks = [record for record in records if record["label"] == label]
+        tick = render_text("tick", page, label=label, checks=checks)
         place = re.compile(
-            rf'id="(?:equation-)?{record["label"]}".*?(?:<span class="eqno">|'
+            rf'id="(?:equation-)?{label}".*?(?:<span class="eqno">|'
             rf'<p class="admonition-title"><span class="caption-number">[^<]*</span>)',
             flags=re.S,
         )
-        found = place.search(context["body"])
+        body, found = context["body"], place.search(context["body"])
         if found:
-            body, end = context["body"], found.end()
-            context["body"] = body[:end] + tick + body[end:]
+            context["body"] = body[: found.end()] + tick + body[found.end() :]
 
 
 def write_json(app: Any, exception: Exception | None) -> None:
