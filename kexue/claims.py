@@ -278,10 +278,10 @@ def _separate(
     for _ in range(20 * points):
         point = {symbol: _rational(symbol, draw) for symbol in symbols}
         for a, b in pairs:
-            values = [complex(side.subs(point).evalf(30)) for side in (a, b)]
+            values = [complex(side.xreplace(point).evalf(30)) for side in (a, b)]
             if not np.isfinite(values).all():
                 break
-            gap = abs(complex((a - b).subs(point).evalf(30)))
+            gap = abs(complex((a - b).xreplace(point).evalf(30)))
             if gap > 1e-20 * max(1.0, *map(abs, values)) and gap > worst:
                 worst, where = (
                     gap,

@@ -25,8 +25,6 @@ if CHROMIUM is None:
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.glob("book/**/*.html"))
 LEDGER = json.loads((SITE / "book" / "ledger.json").read_text())
 ARTICLES = sorted({row["page"] for row in LEDGER})
-# every page at both widths, and its accessibility in both themes at one of them
-WIDTHS = (1280, 375)
 TYPESET = "() => !window.MathJax || MathJax.startup.promise.then(() => true)"
 UNTYPESET = """
 () => [...document.querySelectorAll(".math")]
@@ -75,9 +73,8 @@ def visit(browser, server):
     """Open a page; nothing but the server is reachable. Returns tab and complaints."""
     tabs = []
 
-    def open_page(page, width=1280, scheme="light"):
-        size = {"width": width, "height": 900}
-        tab = browser.new_page(viewport=size, color_scheme=scheme)
+    def open_page(page):
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tabs.append(tab)
         complaints = []
 
@@ -104,29 +101,30 @@ def visit(browser, server):
         tab.close()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_quiet_typeset_and_fits(visit, page, width):
-    tab, complaints = visit(page, width)
-    assert not complaints
-    assert tab.evaluate(UNTYPESET) == []
-    assert tab.evaluate(OVERFLOW) == []
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_accessible(visit, page, scheme):
+def serious_violations(tab):
     from axe_playwright_python.sync_playwright import Axe
 
-    tab, _ = visit(page, scheme=scheme)
-    found = Axe().run(tab).response["violations"]
-    serious = {
+    return {
         rule["id"]: [node["html"][:200] for node in rule["nodes"]]
-        for rule in found
+        for rule in Axe().run(tab).response["violations"]
         if rule["impact"] in ("serious", "critical")
     }
-    assert not serious
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(visit, page):
+    """Quiet, typeset, accessible in both themes, and no wider than either screen."""
+    tab, complaints = visit(page)
+    found = {"formulas": tab.evaluate(UNTYPESET), "wide": tab.evaluate(OVERFLOW)}
+    found["light theme"] = serious_violations(tab)
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    found["dark theme"] = serious_violations(tab)
+    tab.set_viewport_size({"width": 375, "height": 800})
+    found["wide on a phone"] = tab.evaluate(OVERFLOW)
+    if tab.evaluate("document.documentElement.scrollWidth") > 375:
+        found["scrolls sideways"] = True
+    found["complaints"] = complaints
+    assert {what: where for what, where in found.items() if where} == {}
 
 
 @functools.cache
