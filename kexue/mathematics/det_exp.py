@@ -105,7 +105,10 @@ def logdet_exp(A: Tensor) -> Tensor:
 
 
 def expm_2x2(A: Tensor) -> Tensor:
-    """Exponential of 2 x 2 matrices in closed form, `def-det-exp-cayley`.
+    r"""Exponential of 2 x 2 matrices in closed form, by Cayley and Hamilton.
+
+    With :math:`A=hI+B`, where B has trace 0, and :math:`\delta^2=-\det B` it is
+    :math:`e^h(\cosh\delta\,I+\frac{\sinh\delta}{\delta}B)`.
 
     Parameters
     ----------

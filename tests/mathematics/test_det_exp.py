@@ -395,6 +395,46 @@ def test_roulette():
     )
 
 
+# -- what the page says in passing --------------------------------------------------
+
+
+def test_commutators_span_the_traceless_matrices():
+    """So the trace is, up to a factor, the only linear function blind to order."""
+    for n in (2, 3, 4):
+        units = np.eye(n * n, dtype=int).reshape(-1, n, n)
+        rows = [(A @ B - B @ A).ravel().tolist() for A in units for B in units]
+        assert sp.Matrix(rows).rank() == n * n - 1
+
+
+def test_logarithm_of_positive_definite_determinants():
+    """No branches: log det = tr log, without a condition."""
+    X = gauss(100, 4, 4)
+    B = X @ X.mT + 0.1 * torch.eye(4)
+    traces = [np.trace(linalg.logm(matrix)) for matrix in B.numpy()]
+    assert_allclose(np.imag(traces), 0, atol=1e-12)
+    assert_allclose(torch.logdet(B), np.real(traces), atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_left_side_is_lost(dtype):
+    """Beyond e^(2s) = 1/eps errors of order 1 set in, and the sign becomes a coin."""
+    limit = math.log(1 / torch.finfo(dtype).eps) / 2
+    Q = torch.linalg.qr(gauss(200, 8, 8)).Q
+
+    def left_side(s):
+        eigenvalues = torch.linspace(-s, s, 8, dtype=torch.float64) + 0.1
+        A = ((Q * eigenvalues) @ Q.mT).to(dtype)
+        sign, found = torch.linalg.slogdet(expm(A))
+        return sign, (found.double() - 0.8).abs(), (de.logdet_exp(A) - 0.8).abs()
+
+    _, before, _ = left_side(limit - 3)
+    sign, after, exact = left_side(limit + 4)
+    assert before.max() < 0.01
+    assert after.median() > 1
+    assert 0.2 < (sign < 0).double().mean() < 0.8
+    assert exact.max() < 1000 * torch.finfo(dtype).eps
+
+
 # -- beyond the article -------------------------------------------------------------
 
 
