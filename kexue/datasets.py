@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Split", "digits", "python_topics", "split", "wine"]
+__all__ = ["Spans", "Split", "code_spans", "digits", "python_topics", "split", "wine"]
 
 
 class Split(NamedTuple):
@@ -16,6 +17,14 @@ class Split(NamedTuple):
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+
+class Spans(NamedTuple):
+    """Windows of text with marked spans."""
+
+    words: list[list[str]]
+    marks: np.ndarray
+    topic: np.ndarray
 
 
 def split(
@@ -69,6 +78,60 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """
     bunch = _sklearn_datasets().load_digits()
     return bunch.images / 16.0, bunch.target.astype(np.int64)
+
+
+def code_spans(width: int = 24) -> Spans:
+    """Windows of the topics of Python's help, in which code words are to be found.
+
+    Code words, which the text puts in double quotes, have lost them. Text is in lower
+    case and split into words and signs; a window does not cross topics, and what does
+    not fill one is dropped.
+
+    Parameters
+    ----------
+    width
+        Words and signs a window, at least 1.
+
+    Returns
+    -------
+    words
+        The windows, lists of `width` strings.
+    marks : (windows, 2, width) bool
+        Which words start (row 0) and which end (row 1) a code word; signs alone, such
+        as ":", are none.
+    topic : (windows,) int64
+        From which topic a window comes, 0 to 78 or so.
+
+    Raises
+    ------
+    ValueError
+        `width` is below 1.
+
+    >>> spans = code_spans(24)
+    >>> spans.words[0][:3], spans.marks[0, :, :3].astype(int)
+    (['the', 'assert', 'statement'], array([[0, 1, 0], [0, 1, 0]]))
+    """
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    windows, marks, topic = [], [], []
+    for number, text in enumerate(python_topics().values()):
+        words: list[str] = []
+        ends: list[tuple[bool, bool]] = []
+        # a quote without its partner does no harm beyond its paragraph
+        for paragraph in text.lower().split("\n\n"):
+            for code, plain in re.findall(r'"([^"]+)"|(\w+|[^\w\s])', paragraph):
+                inner = re.findall(r"\w+|[^\w\s]", code or plain)
+                is_code, last = bool(re.search("[a-z]", code)), len(inner) - 1
+                words += inner
+                ends += [
+                    (is_code and place == 0, is_code and place == last)
+                    for place in range(len(inner))
+                ]
+        for start in range(0, len(words) - width + 1, width):
+            windows.append(words[start : start + width])
+            marks.append(ends[start : start + width])
+            topic.append(number)
+    return Spans(windows, np.array(marks).transpose(0, 2, 1), np.array(topic))
 
 
 def python_topics() -> dict[str, str]:

@@ -68,6 +68,22 @@ def axes():
     plt.close(figure)
 
 
+def test_code_spans_mark_the_quoted_words():
+    spans = datasets.code_spans(16)
+    count = len(spans.words)
+    assert spans.marks.shape == (count, 2, 16)
+    assert spans.marks.dtype == bool
+    assert spans.topic.shape == (count,)
+    assert {len(window) for window in spans.words} == {16}
+    assert not any('"' in word[1:] for window in spans.words for word in window)
+    starts, ends = spans.marks.sum((0, 2))
+    assert starts > 2000
+    # only spans across a window's edge lack one of the two
+    assert abs(int(starts) - int(ends)) < 0.05 * starts
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        datasets.code_spans(0)
+
+
 def test_slider_shows_its_start_and_hides_the_rest(axes):
     frames = {str(k): axes.plot([0, k]) for k in range(4)}
     html = plotting.Slider(axes.figure, "k < 4", frames, start=2)._repr_html_()

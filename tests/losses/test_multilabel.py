@@ -54,6 +54,65 @@ def multisets(num_classes, size):
 # Claims that are not on the page
 
 
+@pytest.mark.parametrize("inverse_temperature", [1, 10, 100])
+def test_log_sum_exp_is_a_smooth_maximum(inverse_temperature):
+    """eq-smooth-max: at most log n / K above the maximum, attained by equal scores."""
+    size = 10 ** torch.linspace(-2, 2, 10_000, dtype=torch.float64)[:, None]
+    x = size * normal(10_000, 20)
+    x[0] = 0
+    excess = (inverse_temperature * x).logsumexp(1) / inverse_temperature - x.amax(1)
+    claims.bound(
+        "eq-smooth-max",
+        excess,
+        math.log(20) / inverse_temperature,
+        controls={"log(n - 1)": math.log(19) / inverse_temperature},
+    )
+    assert excess.min() >= -1e-13
+    assert excess[0] == pytest.approx(math.log(20) / inverse_temperature)
+
+
+def newton(z, power_sums, size, sign=-1):
+    """Right side of Newton's identity for `size` times Z of this size."""
+    return sum(
+        sign ** (j - 1) * z[size - j] * power_sums[j] for j in range(1, size + 1)
+    )
+
+
+def test_newton_identities():
+    """eq-newton-partition: exact as polynomials, and the signs are needed."""
+    x, z = sp.symbols("x:5", positive=True), sp.Symbol("z")
+    exact = sp.Poly(sp.prod([1 + xi * z for xi in x]), z).all_coeffs()[::-1]
+    power_sums = [sum(xi**j for xi in x) for j in range(6)]
+    claims.identity(
+        "eq-newton-partition",
+        sp.Matrix([size * exact[size] for size in range(1, 6)]),
+        sp.Matrix([newton(exact, power_sums, size) for size in range(1, 6)]),
+        controls={
+            "no signs": sp.Matrix(
+                [newton(exact, power_sums, size, 1) for size in range(1, 6)]
+            )
+        },
+    )
+
+
+def test_newton_identities_lose_their_digits():
+    """eq-newton-partition: on scores of spread 4 the recursion fails in float64, where
+    the product of polynomials keeps all digits."""
+    scores = normal(100, 12, scale=4.0)
+    exact = torch.stack([subset_scores(row, 5).logsumexp(0) for row in scores])
+    power_sums = [(j * scores).exp().sum(1) for j in range(6)]
+    recursion = [torch.ones(100, dtype=torch.float64)]
+    for size in range(1, 6):
+        recursion.append(newton(recursion, power_sums, size) / size)
+    claims.equal(
+        "eq-newton-partition",
+        subset_log_partition(scores, 5)[:, 5],
+        exact,
+        atol=1e-8,
+        controls={"recursion": recursion[5].log()},
+    )
+
+
 def test_padded_subset_recursion():
     """eq-padded-subset: the filler class adds one term to each partition function."""
     x, filler = sp.symbols("x:5", positive=True), sp.Symbol("x_f", positive=True)
@@ -306,28 +365,73 @@ def test_hierarchy():
 # Figures of the page's claims that need no place there
 
 
-def test_newton_identities_lose_their_digits():
-    """In float64 Newton's identities are off by more than 1 at spread 4; the product of
-    polynomials is not."""
-    worst_newton, worst_product, lost = 0.0, 0.0, 0
-    for draw in range(100):
-        scores = normal(12, number=draw, scale=4.0)
-        exact = torch.logsumexp(subset_scores(scores, 5), 0)
-        product = subset_log_partition(scores, 5)[-1]
-        z, x = [1.0], scores.exp()
-        for size in range(1, 6):
-            terms = [
-                (-1) ** (j - 1) * z[size - j] * float((x**j).sum())
-                for j in range(1, size + 1)
-            ]
-            z.append(sum(terms) / size)
-        worst_product = max(worst_product, abs(float(product - exact)))
-        if z[-1] <= 0:
-            lost += 1
-        else:
-            worst_newton = max(worst_newton, abs(math.log(z[-1]) - float(exact)))
-    assert worst_product < 1e-12
-    assert lost or worst_newton > 1e-4
+def least(risk, n):
+    """The scores at which a convex function of n scores is least."""
+    logits = torch.zeros(n, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [logits],
+        max_iter=300,
+        tolerance_grad=1e-11,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        value = risk(logits)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return logits.detach()
+
+
+def expected_loss(probs, outcomes):
+    """Expected hard loss, as a function of the scores."""
+    return lambda logits: (
+        probs
+        @ multilabel_softmax_loss(
+            logits.expand_as(outcomes), outcomes, reduction="none"
+        )
+    )
+
+
+def test_soft_labels_are_fitted_by_sigmoid_of_twice_the_score():
+    probs = torch.rand(6, generator=generator(), dtype=torch.float64) * 0.96 + 0.02
+    logits = least(lambda s: soft_multilabel_softmax_loss(s, probs), 6)
+    torch.testing.assert_close(multilabel_probs(logits), probs, rtol=0, atol=1e-6)
+    assert (logits.sigmoid() - probs).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("n", "k"), [(6, 1), (6, 2), (8, 3)])
+def test_random_subsets(n, k):
+    subsets = torch.combinations(torch.arange(n), k)
+    outcomes = torch.zeros(len(subsets), n).scatter_(1, subsets, 1.0)
+    probs = torch.full((len(subsets),), 1 / len(subsets), dtype=torch.float64)
+    found = least(expected_loss(probs, outcomes), n)
+    expected = torch.full_like(found, 0.5 * math.log(k / (n - k)))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("n", "others", "cut"), [(5, 0.05, 0.5125), (10, 0.05, 0.5242), (5, 0.2, 0.5183)]
+)
+def test_independent_labels_are_cut_above_one_half(n, others, cut):
+    outcomes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=n))).double()
+    share = torch.full((n,), others, dtype=torch.float64)
+    share[0] = cut
+    probs = torch.where(outcomes == 1, share, 1 - share).prod(1)
+    assert least(expected_loss(probs, outcomes), n)[0] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "cut"), [(3, 0.438), (5, 0.393), (10, 0.348), (30, 0.285)]
+)
+def test_exclusive_labels_are_cut_below_one_half(n, cut):
+    probs = torch.full((n,), (1 - cut) / (n - 1), dtype=torch.float64)
+    probs[0] = cut
+    found = least(expected_loss(probs, torch.eye(n)), n)
+    assert found[0] == pytest.approx(0, abs=3e-3)
 
 
 def test_threshold_enters_as_a_score():
