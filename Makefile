@@ -13,8 +13,8 @@ help:  ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
-	  { echo "Kexue needs Python 3.11, and '$(PYTHON)' is not it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ssl, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "Kexue needs Python 3.11 with ssl and venv, and '$(PYTHON)' is not it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --progress-bar off $(INSTALL)
 	@touch $@
@@ -31,13 +31,13 @@ test: $(STAMP)  ## lint, type-check and run the tests, without the browser
 site-test: $(STAMP)  ## open every page of the built site in Chromium
 	$(BIN)/pytest -q -n auto tests/book/test_site.py
 
-article: $(STAMP) need-page  ## build one page alone, quickly: PAGE=losses/multilabel
+article: need-page $(STAMP)  ## build one page alone, quickly: PAGE=losses/multilabel
 	$(BIN)/python book/_tools/one_page.py $(PAGE)
 
-look: $(STAMP) need-page  ## screenshots of one built page into _build/look: PAGE=…
+look: need-page $(STAMP)  ## screenshots of one built page into _build/look: PAGE=…
 	$(BIN)/python book/_tools/look.py $(PAGE)
 
-new: $(STAMP) need-page  ## skeletons of a page, its module and its tests: PAGE=…
+new: need-page $(STAMP)  ## skeletons of a page, its module and its tests: PAGE=…
 	$(BIN)/python book/_tools/new.py $(PAGE)
 
 serve: $(STAMP)  ## show the built site at http://127.0.0.1:8000
