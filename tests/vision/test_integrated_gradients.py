@@ -30,11 +30,11 @@ def digits(seed):
 
 
 @functools.cache
-def classifier(seed, penalty=0.0):
+def classifier(seed, penalty=0.0, smooth=False):
     """A digits CNN; with a penalty on the squared input gradient of every loss."""
     data = digits(seed)
     with randomness.seeded(seed):
-        net = ig.digits_cnn()
+        net = ig.digits_cnn(nn.GELU, nn.AvgPool2d) if smooth else ig.digits_cnn()
 
     def loss(x, y):
         if not penalty:
@@ -96,7 +96,7 @@ def test_manipulated_gradient():
         controls={"one ripple's height": height},
     )
     gradients = [ig.gradient(h, x).flatten(1) for h in (f, rippled)]
-    few = x[:4]
+    few = x[:2]
     g, wavy = (
         predicted(net, few),
         lambda p: g(p) + height * (sign * (frequency * p).sin()).flatten(1).sum(1),
@@ -112,13 +112,85 @@ def test_manipulated_gradient():
         integrals[1] - integrals[0],
         exact,
         atol=1e-6,
-        controls={"the gradient": (gradients[1][:4] - gradients[0][:4], exact)},
+        controls={"the gradient": (gradients[1][:2] - gradients[0][:2], exact)},
     )
     angles = [
         torch.cosine_similarity(*maps).mean().item() for maps in (gradients, integrals)
     ]
     assert angles[0] < 0.8
     assert angles[1] > 0.99999
+
+
+def test_scaled_scores():
+    """stmt-scaled-scores: mixed with the uniform distribution, probabilities keep their
+    order, and gradients and attributions shrink alike."""
+    x, c = digits(0).x_test[:50].double(), 1e-3
+    net = copy.deepcopy(classifier(0)).double()
+    prob = predicted(net, x, "prob")
+
+    def mixed(p):
+        return (1 - c) / 10 + c * prob(p)
+
+    def both(f):
+        return torch.stack([ig.gradient(f, x), ig.integrated_gradients(f, x)])
+
+    claims.equal(
+        "stmt-scaled-scores",
+        both(mixed),
+        c * both(prob),
+        atol=1e-15,
+        controls={"unchanged": both(prob)},
+    )
+    with torch.no_grad():
+        p = net(x).softmax(1)
+    assert torch.equal(((1 - c) / 10 + c * p).argmax(1), p.argmax(1))
+
+
+def typical_miss(net, x, rule, n):
+    """Median relative residual of completeness."""
+    f = predicted(net, x)
+    with torch.no_grad():
+        change = f(x) - f(0 * x)
+    nodes, weights = ig.quadrature(rule, n)
+    slopes = ig.slope(f, x, nodes, batch_size=20 * len(x))
+    missed = torch.as_tensor(weights, dtype=x.dtype) @ slopes / change - 1
+    return missed.abs().median().item()
+
+
+def test_fewer_evaluations():
+    """exp-fewer-evaluations: on a smooth net Gauss needs a tenth of the right sum's
+    gradients for 0.1 %; on ReLU nets it is more accurate at equal cost, as the midpoint
+    rule is. (How many gradients that saves for 1 % varies between nets from none to ten
+    times.)"""
+    error = {
+        rule: [
+            np.log2(typical_miss(classifier(seed), digits(seed).x_test[:60], rule, 16))
+            for seed in SEEDS
+        ]
+        for rule in ("gauss", "right", "midpoint")
+    }
+    claims.outcome(
+        "exp-fewer-evaluations",
+        -np.array(error["gauss"]),
+        -np.array(error["right"]),
+        margin=0.25,  # bits
+        controls={"than the midpoint rule": -np.array(error["midpoint"])},
+    )
+    smooth, x = classifier(0, smooth=True), digits(0).x_test[:16]
+    gauss, midpoint, right = (
+        next(n for n in sizes if typical_miss(smooth, x, rule, n) <= 1e-3)
+        for rule, sizes in (
+            ("gauss", (2, 3, 4, 5, 6, 7, 8, 10)),
+            ("midpoint", (4, 6, 8, 10, 12, 16, 20, 24)),
+            ("right", (40, 60, 80, 120, 160, 240, 480, 960)),
+        )
+    )
+    claims.bound(
+        "exp-fewer-evaluations",
+        10 * gauss,
+        right,
+        controls={"than the midpoint rule": midpoint},
+    )
 
 
 def test_attribution_axioms():
