@@ -870,3 +870,45 @@ def test_refuses_train_mode_where_it_matters(layer):
 def test_train_mode_of_harmless_modules_is_accepted():
     model = Method(nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Dropout(0)))
     assert ig.integrated_gradients(model.train(), X).shape == X.shape
+
+
+def test_fit_meets_every_example_once_an_epoch_and_repeats_with_its_generator():
+    seen, x = [], torch.arange(7.0)
+    weight = nn.Parameter(torch.zeros(()))
+
+    def loss(batch):
+        seen.append(batch)
+        return (weight - batch).square().mean()
+
+    def run():
+        sgd = torch.optim.SGD([weight], 0.0)
+        return training.fit(
+            loss, sgd, [x], epochs=2, batch_size=3, generator=randomness.generator(0)
+        )
+
+    assert run() == [pytest.approx(13.0)] * 2
+    assert [len(batch) for batch in seen] == [3, 3, 1] * 2
+    epochs = torch.cat(seen[:3]), torch.cat(seen[3:])
+    assert not torch.equal(*epochs)
+    for epoch in epochs:
+        assert torch.equal(epoch.sort().values, x)
+    first = torch.cat(seen)
+    seen.clear()
+    run()
+    assert torch.equal(torch.cat(seen), first)
+
+
+@pytest.mark.parametrize(
+    ("data", "epochs", "batch_size", "message"),
+    [
+        ((torch.ones(3), torch.ones(4)), 1, 2, "of one length, got [3, 4]"),
+        ((), 1, 2, "data must be non-empty tensors"),
+        ((torch.ones(0),), 1, 2, "data must be non-empty tensors"),
+        ((torch.ones(3),), 0, 2, "must be at least 1, got 0 and 2"),
+        ((torch.ones(3),), 1, 0, "must be at least 1, got 1 and 0"),
+    ],
+)
+def test_fit_refuses(data, epochs, batch_size, message):
+    sgd = torch.optim.SGD([nn.Parameter(torch.zeros(()))], 0.1)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        training.fit(torch.mean, sgd, data, epochs=epochs, batch_size=batch_size)
