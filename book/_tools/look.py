@@ -10,7 +10,8 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "/usr/bin/chromium")
 SLICE = 2400
 WIDTHS = {"desktop": 1280, "phone": 375}
 TYPESET = "() => !window.MathJax || MathJax.startup.promise.then(() => true)"

@@ -15,12 +15,13 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("KEXUE_SITE", ROOT / "_build" / "html"))
-CHROMIUM = shutil.which("chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 if not (SITE / "book" / "ledger.json").exists():
     pytest.skip("the site is not built: make book", allow_module_level=True)
 if CHROMIUM is None:
-    pytest.skip("needs Debian's Chromium on the path", allow_module_level=True)
+    pytest.skip("needs Chromium or Chrome on the path", allow_module_level=True)
 
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.glob("book/**/*.html"))
 LEDGER = json.loads((SITE / "book" / "ledger.json").read_text())
