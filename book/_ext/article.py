@@ -35,13 +35,18 @@ def articles(env: Any) -> dict[str, dict[str, Any]]:
     }
 
 
+def count_claims(env: Any, docname: str) -> int:
+    """Statements with a check; one may have several."""
+    return len({record["label"] for record in env.kexue_records.get(docname, [])})
+
+
 def head(app: Any, docname: str, front: dict[str, Any]) -> nodes.Node:
     """What stands under an article's title."""
     return render(
         "head",
         docname,
         front=front,
-        count=len(app.env.kexue_records.get(docname, [])),
+        count=count_claims(app.env, docname),
         seconds=app.env.kexue_seconds[docname],
         module=docname.replace("book/", "kexue/", 1).replace("/", "."),
         repository=app.config.kexue_repository.removeprefix("https://github.com/"),
@@ -62,7 +67,7 @@ def cards(app: Any, docname: str) -> Iterator[nodes.Node]:
 
 
 def card(app: Any, docname: str, page: str, front: dict[str, Any]) -> nodes.Node:
-    count, title = len(app.env.kexue_records.get(page, [])), titles(app.env)[page]
+    count, title = count_claims(app.env, page), titles(app.env)[page]
     context = {"front": front, "count": count, "title": title, "target": page}
     box = nodes.container(classes=["kexue-card"])
     box += thumbnail(app, page, front["thumbnail"])
