@@ -18,6 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from kexue.losses.checks import (
+    binary_targets,
+    check_classes,
+    check_logits,
+    check_same_shape,
+)
 from kexue.losses.reduction import reduce_loss
 
 __all__ = [
@@ -83,7 +89,8 @@ def multilabel_softmax_loss(
     >>> multilabel_softmax_loss(logits, torch.tensor([[1, 0, 1, 0]]))
     tensor(0.4919)
     """
-    positive = _binary("targets", targets, logits)
+    check_logits(logits)
+    positive = binary_targets("targets", targets, logits)
     scores = logits - _per_sample("threshold", threshold, logits)
     dropped_neg, dropped_pos = positive, ~positive
     if mask is not None:
@@ -136,8 +143,8 @@ def soft_multilabel_softmax_loss(
     >>> soft_multilabel_softmax_loss(torch.logit(probs) / 2, probs)
     tensor(1.5769)
     """
-    _check_logits(logits)
-    _same_shape("probs", probs, logits)
+    check_logits(logits)
+    check_same_shape("probs", probs, logits)
     if not probs.is_floating_point():
         raise TypeError(f"probs must be floating point, got {probs.dtype}")
     if not ((probs >= 0) & (probs <= 1)).all():
@@ -176,7 +183,7 @@ def multilabel_probs(logits: Tensor) -> Tensor:
     >>> multilabel_probs(torch.tensor([-1.0, 0.0, 1.0]))
     tensor([0.1192, 0.5000, 0.8808])
     """
-    _check_logits(logits)
+    check_logits(logits)
     return torch.sigmoid(2 * logits)
 
 
@@ -282,7 +289,8 @@ def pairwise_ranking_loss(
     >>> F.cross_entropy(logits, torch.tensor(0))
     tensor(0.2413)
     """
-    positive = _binary("targets", targets, logits)
+    check_logits(logits)
+    positive = binary_targets("targets", targets, logits)
     _check_gamma(gamma)
     # finite: a log-sum-exp of nothing but -inf has gradient nan
     nothing = torch.finfo(logits.dtype).min / 2
@@ -327,7 +335,7 @@ def wish_loss(logits: Tensor, pairs: Tensor, *, reduction: str = "mean") -> Tens
     >>> wish_loss(torch.tensor([2.0, -1.0, 0.5]), torch.tensor([[1, 0], [2, 0]]))
     tensor(0.2413)
     """
-    _check_logits(logits)
+    check_logits(logits)
     return reduce_loss(_log1p_sum_exp(_wishes(logits, pairs)), reduction)
 
 
@@ -369,8 +377,8 @@ def circle_loss(
     >>> circle_loss(torch.tensor([0.1, 0.0]), torch.tensor([0.9]), 32.0, 0.25)
     tensor(0.0582)
     """
-    _check_logits(sn, "sn")
-    _check_logits(sp, "sp")
+    check_logits(sn, "sn")
+    check_logits(sp, "sp")
     if sn.shape[:-1] != sp.shape[:-1]:
         raise ValueError(
             f"sn and sp must have the same batch shape, got {tuple(sn.shape)} and "
@@ -418,7 +426,7 @@ def subset_log_partition(logits: Tensor, k: int) -> Tensor:
     >>> subset_log_partition(torch.zeros(5), 3).exp()  # binomial coefficients
     tensor([ 1.0000,  5.0000, 10.0000, 10.0000])
     """
-    _check_logits(logits)
+    check_logits(logits)
     if not 0 <= k <= logits.shape[-1]:
         raise ValueError(f"k must lie in 0..n = {logits.shape[-1]}, got {k}")
     partition = torch.zeros_like(logits[..., :1])
@@ -479,7 +487,8 @@ def subset_softmax_loss(
     >>> subset_softmax_loss(logits, torch.tensor([1, 0, 1]), 2)
     tensor(0.2413)
     """
-    positive = _binary("targets", targets, logits)
+    check_logits(logits)
+    positive = binary_targets("targets", targets, logits)
     log_z = subset_log_partition(logits, k_max)
     num_positive = positive.sum(-1)
     score = torch.where(positive, logits, 0).sum(-1)
@@ -569,20 +578,9 @@ def _wishes(logits: Tensor, pairs: Tensor) -> Tensor:
         raise ValueError(
             f"pairs must have shape (m, 2) with m >= 1, got {tuple(pairs.shape)}"
         )
-    _check_range("pairs", pairs, logits.shape[-1])
+    check_classes("pairs", pairs, logits.shape[-1])
     low, high = pairs.long().unbind(1)
     return logits[..., low] - logits[..., high]
-
-
-def _check_logits(logits: Tensor, name: str = "logits") -> None:
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(logits).__name__}")
-    if not logits.is_floating_point():
-        raise TypeError(f"{name} must be floating point, got {logits.dtype}")
-    if logits.ndim == 0 or logits.shape[-1] == 0:
-        raise ValueError(
-            f"{name} must have shape (..., n) with n >= 1, got {tuple(logits.shape)}"
-        )
 
 
 def _check_gamma(gamma: float) -> None:
@@ -590,20 +588,9 @@ def _check_gamma(gamma: float) -> None:
         raise ValueError(f"gamma must be positive, got {gamma}")
 
 
-def _check_range(name: str, index: Tensor, num_classes: int) -> None:
-    """Refuse an `index` that holds something else than class numbers."""
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-        raise TypeError(f"{name} must hold integers, got {index.dtype}")
-    wrong = (index < 0) | (index >= num_classes)
-    if wrong.any():
-        raise ValueError(
-            f"{name} must lie in 0..{num_classes - 1}, got {index[wrong][0].item()}"
-        )
-
-
 def _check_index(index: Tensor, logits: Tensor, pad: int) -> Tensor:
     """`index` as int64, when it fits the logits and no row names a class twice."""
-    _check_logits(logits)
+    check_logits(logits)
     if not isinstance(index, Tensor):
         raise TypeError(f"index must be a tensor, got {type(index).__name__}")
     if index.shape[:-1] != logits.shape[:-1] or index.ndim != logits.ndim:
@@ -611,7 +598,7 @@ def _check_index(index: Tensor, logits: Tensor, pad: int) -> Tensor:
             "index must have shape (..., m) with the batch shape of the logits, got "
             f"{tuple(index.shape)} and logits {tuple(logits.shape)}"
         )
-    _check_range("index", index[index != pad], logits.shape[-1])
+    check_classes("index", index[index != pad], logits.shape[-1])
     index = index.long()
     ordered = index.sort(-1).values
     twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] != pad)
@@ -624,39 +611,14 @@ def _check_index(index: Tensor, logits: Tensor, pad: int) -> Tensor:
 
 
 def _check_mask(mask: Tensor, logits: Tensor) -> None:
-    _same_shape("mask", mask, logits)
+    check_same_shape("mask", mask, logits)
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, got {mask.dtype}")
 
 
-def _same_shape(name: str, value: Tensor, logits: Tensor) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if value.shape != logits.shape:
-        raise ValueError(
-            f"{name} and logits must have the same shape, got {tuple(value.shape)} and "
-            f"{tuple(logits.shape)}"
-        )
-
-
-def _binary(name: str, targets: Tensor, logits: Tensor) -> Tensor:
-    """`targets` as a boolean tensor, when they are 0 or 1 and of the logits' shape."""
-    _check_logits(logits)
-    _same_shape(name, targets, logits)
-    if targets.dtype == torch.bool:
-        return targets
-    wrong = (targets != 0) & (targets != 1)
-    if wrong.any():
-        raise ValueError(
-            f"{name} must be 0 or 1, got {targets[wrong][0].item()}; soft labels are "
-            "for soft_multilabel_softmax_loss"
-        )
-    return targets == 1
-
-
 def _per_sample(name: str, value: float | Tensor, logits: Tensor) -> Tensor:
     """A number for all samples or one for each, as a tensor that fits the logits."""
-    _check_logits(logits)
+    check_logits(logits)
     tensor = torch.as_tensor(value, dtype=logits.dtype, device=logits.device)
     if tensor.ndim and tensor.shape != logits.shape[:-1]:
         raise ValueError(
