@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from kexue import datasets, plotting, randomness
+from kexue.losses.reduction import reduce_loss
+from kexue.training import minimize
 
 
 def test_seed_moves_with_the_environment(monkeypatch):
@@ -116,3 +118,41 @@ def test_seed_band_refuses_other_shapes(axes):
         plotting.seed_band(axes, [0, 1, 2], [1, 2, 3], "x", plotting.COLORS[0])
     plotting.seed_band(axes, [0, 1, 2], np.eye(3), "x", plotting.COLORS[0])
     assert axes.texts[0].get_text() == "x"
+
+
+def test_minimize_takes_the_steps_of_adam():
+    target = torch.randn(3, 4, generator=randomness.generator(0), dtype=torch.float64)
+
+    def loss(x):
+        return ((x - target) ** 4).sum()
+
+    start = torch.zeros_like(target)
+    peer = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([peer], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss(peer).backward()
+        optimizer.step()
+        schedule.step()
+    (found,) = minimize(loss, [start], steps=40, lr=0.05, decay=True)
+    torch.testing.assert_close(found, peer.detach(), rtol=1e-9, atol=1e-12)
+    assert not start.any()
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        minimize(loss, [start], steps=0, lr=0.05)
+
+
+def test_masked_losses_do_not_count():
+    losses, mask = (
+        torch.tensor([1.0, torch.nan, 3.0]),
+        torch.tensor([True, False, True]),
+    )
+    assert reduce_loss(losses, "mean", mask) == 2
+    assert reduce_loss(losses, "sum", mask) == 4
+    assert reduce_loss(losses, "none", mask).tolist() == [1, 0, 3]
+    with pytest.raises(TypeError, match="boolean"):
+        reduce_loss(losses, "mean", mask.int())
+    with pytest.raises(ValueError, match="keep something"):
+        reduce_loss(losses, "mean", torch.zeros(3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="shape"):
+        reduce_loss(losses, "mean", mask[:2])

@@ -40,14 +40,17 @@ def check_logits(logits: Tensor, name: str = "logits") -> None:
         )
 
 
-def check_same_shape(name: str, value: Tensor, logits: Tensor) -> None:
-    """Refuse a `value` that is no tensor (`TypeError`) of the logits' shape."""
+def check_same_shape(
+    name: str, value: Tensor, logits: Tensor, other: str = "logits"
+) -> None:
+    """Refuse a `value` that is no tensor (`TypeError`) of the logits' shape; `other`
+    is what the message calls them."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
     if value.shape != logits.shape:
         raise ValueError(
-            f"{name} and logits must have the same shape, got {tuple(value.shape)} and "
-            f"{tuple(logits.shape)}"
+            f"{name} and {other} must have the same shape, got {tuple(value.shape)} "
+            f"and {tuple(logits.shape)}"
         )
 
 
@@ -89,14 +92,17 @@ def class_targets(name: str, targets: Tensor, logits: Tensor) -> Tensor:
     return targets.long()
 
 
-def binary_targets(name: str, targets: Tensor, logits: Tensor) -> Tensor:
-    """Targets 0 or 1 of any dtype as booleans, when they have the logits' shape.
+def binary_targets(
+    name: str, targets: Tensor, logits: Tensor, other: str = "logits"
+) -> Tensor:
+    """Targets 0 or 1 of any dtype as booleans, when they have the logits' shape;
+    `other` is what messages call the logits.
 
     >>> binary_targets("targets", torch.tensor([1.0, 0.0]), torch.zeros(2))
     tensor([ True, False])
     """
-    check_floating(logits)
-    check_same_shape(name, targets, logits)
+    check_floating(logits, other)
+    check_same_shape(name, targets, logits, other)
     if targets.dtype == torch.bool:
         return targets
     wrong = (targets != 0) & (targets != 1)
