@@ -638,4 +638,7 @@ def _ratio(part: Tensor, whole: Tensor, eps: float) -> Tensor:
     """(part + eps) / (whole + eps), and 0 for 0 / 0."""
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be at least 0, got {eps}")
-    return (part + eps) / (whole + eps).clamp_min(torch.finfo(whole.dtype).tiny)
+    whole = whole + eps
+    # so small only where no target is 1, hence part = 0; its square would be 0
+    tiny = whole < torch.finfo(whole.dtype).tiny ** 0.5
+    return (part + eps) / whole.masked_fill(tiny, 1.0)
