@@ -65,12 +65,13 @@ def execute(app: Any, env: Any, docnames: list[str]) -> None:
     require_own_package(Path(app.srcdir))
     cache = get_cache(env.mystnb_config.execution_cache_path)
     digests = Digests(Path(app.srcdir))
+    names = {docname: used_names(nb) for docname, (_, nb) in notebooks.items()}
     book = Path(cache.path, "kexue.json")
     known = json.loads(book.read_text()) if book.exists() else {}
 
     stale = {}
     for docname, (reader, notebook) in notebooks.items():
-        path, digest = env.doc2path(docname), digests.of(notebook)
+        path, digest = env.doc2path(docname), digests.of(names[docname])
         try:
             match = cache.match_cache_notebook(notebook)
             if known.get(docname, {}).get("digest") == digest:
@@ -102,9 +103,7 @@ def execute(app: Any, env: Any, docnames: list[str]) -> None:
 
     docnames += sorted({docname for docname, *_ in stale.values()} - set(docnames))
     env.kexue_seconds = {docname: known[docname]["seconds"] for docname in notebooks}
-    env.kexue_names = {
-        docname: used_names(notebook) for docname, (_, notebook) in notebooks.items()
-    }
+    env.kexue_names = names
     app.kexue_notebooks = {
         docname: cache.merge_match_into_notebook(notebook)[1]
         for docname, (_, notebook) in notebooks.items()

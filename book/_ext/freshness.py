@@ -70,10 +70,10 @@ class Digests:
         seed = os.environ.get("KEXUE_SEED", "0")
         self.setting = "\n".join([sys.version, seed, *sorted(versions)])
 
-    def modules(self, notebook: NotebookNode) -> set[str]:
-        """The modules that run when the page's imports do, packages included."""
+    def modules(self, names: set[str]) -> set[str]:
+        """The modules that run when a page imports these names, packages included."""
         found: set[str] = set()
-        for name in used_names(notebook):
+        for name in names:
             while name not in self.graph.modules:  # a member stands for its module
                 name = name.rpartition(".")[0]
             found |= {name} | self.graph.find_upstream_modules(name)
@@ -82,9 +82,10 @@ class Digests:
             ".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)
         }
 
-    def of(self, notebook: NotebookNode) -> str:
+    def of(self, names: set[str]) -> str:
+        """The digest of a page that uses these names, as `used_names` finds them."""
         digest = hashlib.sha256(self.setting.encode())
-        for name in sorted(self.modules(notebook)):
+        for name in sorted(self.modules(names)):
             path = Path(self.root, *name.split("."))
             source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             digest.update(name.encode() + source.read_bytes())

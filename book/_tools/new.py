@@ -127,7 +127,14 @@ def enter(page: str) -> None:
         part = {"caption": caption, "numbered": 1, "chapters": []}
         toc["parts"].insert(-1, part)  # the pages behind the book stay last
     part["chapters"].append({"file": f"book/{page}"})
-    path.write_text(yaml.safe_dump(toc, sort_keys=False))
+    path.write_text(yaml.dump(toc, Dumper=Indented, sort_keys=False))
+
+
+class Indented(yaml.SafeDumper):
+    """Lists stand indented under their key, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
 
 
 if __name__ == "__main__":

@@ -562,8 +562,8 @@ def predict(
 
 
 def _log1p_sum_exp(terms: Tensor) -> Tensor:
-    """log(1 + sum of exp(terms)) over the last axis; terms may be -inf, even all."""
-    # at least 0, the logarithm of the 1: so -inf alone gives 0, and no nan backwards
+    """log(1 + sum of exp(terms)) over the last axis; all terms may be -inf."""
+    # at least 0, the logarithm of 1: so -inf alone gives 0, and no nan back
     shift = terms.detach().amax(-1, keepdim=True).clamp(min=0)
     total = (terms - shift).exp_().sum(-1)
     shift = shift.squeeze(-1)
