@@ -6,6 +6,11 @@ A network of three layers of 512 units with four heads, one step: forward pass, 
 backward pass. The methods take turns in one process, so that a busy machine slows all
 of them alike, and each turn is compared with the same turn's plain sum. Nothing is
 asserted: the last column says whether the aim was met.
+
+Here one step takes eight products of 512 x 512 x 256, and each task's gradient of the
+last shared layer one more: with four tasks 1.5 is the least that arithmetic allows, to be
+approached, not met. Gradients of the representation, that layer's output, cost the heads
+only.
 """
 
 from __future__ import annotations
@@ -20,9 +25,13 @@ from torch import Tensor, nn
 
 from kexue.losses.multitask import accumulate_normalized, combine, gradient_norm_weights
 
-ROUNDS = 40
+ROUNDS = 15
 TASKS, WIDTH, BATCH = 4, 512, 256
-AIMS = {"sum of logs": 1.2, "norms, last shared layer": 1.5}
+AIMS = {
+    "sum of logs": 1.2,
+    "norms, representation": 1.5,
+    "norms, last shared layer": 1.5,
+}
 
 
 def main() -> None:
@@ -38,21 +47,23 @@ def main() -> None:
     private = list(heads.parameters())
     x, y = torch.randn(BATCH, WIDTH), torch.randn(BATCH, TASKS)
 
-    def losses() -> list[Tensor]:
-        hidden = encoder(x)
+    def losses(hidden: Tensor | None = None) -> list[Tensor]:
+        hidden = encoder(x) if hidden is None else hidden
         return [
             (head(hidden)[:, 0] - y[:, task]).square().mean()
             for task, head in enumerate(heads)
         ]
 
-    def by_norm(params: list[nn.Parameter]) -> None:
-        found = losses()
-        weights = gradient_norm_weights(found, params)
+    def by_norm(params: list[nn.Parameter] | None) -> None:
+        hidden = encoder(x)
+        found = losses(hidden)
+        weights = gradient_norm_weights(found, params or [hidden])
         combine(found, "weighted", weights=weights).backward()
 
     methods: dict[str, Callable[[], object]] = {
         "sum": lambda: combine(losses(), "sum").backward(),
         "sum of logs": lambda: combine(losses(), "log").backward(),
+        "norms, representation": lambda: by_norm(None),
         "norms, last shared layer": lambda: by_norm(last),
         "norms, all shared layers": lambda: by_norm(shared),
         "one task after another": lambda: accumulate_normalized(

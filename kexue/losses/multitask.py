@@ -12,7 +12,7 @@ Leading axes hold independent models, trained at once. Every weight comes detach
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -467,18 +467,7 @@ def task_gradients(losses: Losses, params: Iterable[Tensor]) -> Tensor:
     tensor([[1., 1.],
             [2., 4.]])
     """
-    losses, params = _checked(losses), _parameters(params)
-    lead = losses.shape[:-1]
-    for number, param in enumerate(params):
-        if param.shape[: len(lead)] != lead:
-            raise ValueError(
-                f"params[{number}] must have the losses' leading shape {tuple(lead)}, "
-                f"got {tuple(param.shape)}"
-            )
-    rows = [
-        torch.cat([g.reshape(*lead, -1) for g in _gradients(loss.sum(), params)], -1)
-        for loss in losses.unbind(-1)
-    ]
+    rows = [torch.cat(flat, -1) for flat in _flat_gradients(losses, params)]
     return torch.stack(rows, -2)
 
 
@@ -490,7 +479,8 @@ def gradient_norm_weights(
     Parameters
     ----------
     losses, params
-        As in `task_gradients`.
+        As in `task_gradients`. All shared parameters cost n backward passes, the last
+        shared layer much less, and its output (`params=[h]` below) next to nothing.
     eps
         Least norm that is divided by. Near a task's own optimum the norm vanishes.
 
@@ -509,7 +499,11 @@ def gradient_norm_weights(
     >>> weights = gradient_norm_weights(losses, encoder.parameters())
     >>> combine(losses, "weighted", weights=weights).backward()
     """
-    return 1 / _norms(task_gradients(losses, params), eps).squeeze(-1)
+    norms = [  # part by part: the gradients are never stored side by side
+        torch.stack([part.norm(dim=-1) for part in flat], -1).norm(dim=-1)
+        for flat in _flat_gradients(losses, params)
+    ]
+    return 1 / torch.stack(norms, -1).clamp(min=_positive("eps", eps))
 
 
 def normalized_direction(
@@ -522,7 +516,8 @@ def normalized_direction(
     tensor([1.6000, 0.8000])
     """
     gradients = task_gradients(losses, params)
-    return (gradients / _norms(gradients, eps)).sum(-2)
+    norms = gradients.norm(dim=-1, keepdim=True).clamp(min=_positive("eps", eps))
+    return (gradients / norms).sum(-2)
 
 
 def accumulate_normalized(
@@ -569,7 +564,7 @@ def accumulate_normalized(
         flat = torch.cat([g.reshape(-1) for g in gradients[: len(shared)]])
         norms.append(flat.norm())
         for param, gradient in zip(every, gradients, strict=True):
-            step = gradient / norms[-1].clamp(min=eps)
+            step = gradient / norms[-1].clamp(min=_positive("eps", eps))
             param.grad = step if param.grad is None else param.grad + step
         del loss  # the next graph is made before this name is used again
     if not norms:
@@ -792,6 +787,20 @@ def _parameters(params: Iterable[Tensor]) -> list[Tensor]:
     return params
 
 
+def _flat_gradients(losses: Losses, params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """For one task after another, the gradient of each parameter as (..., size)."""
+    losses, params = _checked(losses), _parameters(params)
+    lead = losses.shape[:-1]
+    for number, param in enumerate(params):
+        if param.shape[: len(lead)] != lead:
+            raise ValueError(
+                f"params[{number}] must have the losses' leading shape {tuple(lead)}, "
+                f"got {tuple(param.shape)}"
+            )
+    for loss in losses.unbind(-1):
+        yield [g.reshape(*lead, -1) for g in _gradients(loss.sum(), params)]
+
+
 def _gradients(loss: Tensor, params: list[Tensor]) -> list[Tensor]:
     if not loss.requires_grad:
         raise ValueError("losses must depend on params: one of them requires no grad")
@@ -802,7 +811,7 @@ def _gradients(loss: Tensor, params: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def _norms(gradients: Tensor, eps: float) -> Tensor:
-    if not eps > 0:
-        raise ValueError(f"eps must be positive, got {eps}")
-    return gradients.norm(dim=-1, keepdim=True).clamp(min=eps)
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value
