@@ -8,8 +8,8 @@ of them alike, and each turn is compared with the same turn's plain sum. Nothing
 asserted: the last column says whether the aim was met.
 
 Here one step takes eight products of 512 x 512 x 256, and each task's gradient of the
-last shared layer one more: with four tasks, 1.5 is the least that arithmetic allows. The
-gradients of the representation, that layer's output, cost the heads only.
+last shared layer one more: with four tasks 1.5 is the least that arithmetic allows.
+Gradients of the representation, that layer's output, cost the heads only.
 """
 
 from __future__ import annotations
