@@ -31,6 +31,7 @@ from kexue.losses.multitask import (
     task_gradients,
 )
 from kexue.randomness import generator, rng, seeded
+from kexue.training import minimize
 
 close = torch.testing.assert_close
 
@@ -45,23 +46,6 @@ def spread_losses(draws=1000, n=4, decades=6, number=0):
     return 10 ** (decades * (uniform - 0.5))
 
 
-class Adam:
-    """Plain Adam; elementwise, so that models of a batch do not feel each other."""
-
-    def __init__(self, params, lr):
-        self.params, self.lr, self.t = params, lr, 0
-        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in params]
-
-    def step(self, loss):
-        self.t += 1
-        gradients = torch.autograd.grad(loss, self.params)
-        for p, g, (m, v) in zip(self.params, gradients, self.moments, strict=True):
-            m.lerp_(g, 0.1)
-            v.lerp_(g * g, 0.001)
-            root = (v / (1 - 0.999**self.t)).sqrt() + 1e-8
-            p.data -= self.lr * m / (1 - 0.9**self.t) / root
-
-
 SEEDS = range(8)
 
 
@@ -73,52 +57,69 @@ def regressions(seed):
         torch.randn(4, 2, generator=g),
     )
     readout = torch.linalg.qr(mix)[0].T
-    x, x_test = torch.randn(8, 400, generator=g), torch.randn(8, 2000, generator=g)
+    x, x_test = torch.randn(24, 400, generator=g), torch.randn(24, 2000, generator=g)
     y, y_test = readout @ (hidden @ x).tanh(), readout @ (hidden @ x_test).tanh()
     mean, std = y_test.mean(1, True), y_test.std(1, keepdim=True)
     noise = 0.3 * torch.randn(2, 400, generator=g)
     return x, (y - mean) / std + noise, x_test, (y_test - mean) / std
 
 
-def first_weights(seed, repeat):
+def first_weights(seed):
     g = generator(1000 + seed)
-    sizes = ((3, 8), (3, 1), (2, 3), (2, 1))
-    bounds = (8, 8, 3, 3)
-    layers = [
+    return [
         (2 * torch.rand(*size, generator=g) - 1) / fan_in**0.5
-        for size, fan_in in zip(sizes, bounds, strict=True)
+        for size, fan_in in (((3, 24), 24), ((3, 1), 24), ((2, 3), 3), ((2, 1), 3))
     ]
-    return [layer.expand(repeat, *layer.shape) for layer in layers]
 
 
-def r_squared(rules, *, steps=200, batch=None, target_unit=1.0, head_unit=1.0):
-    """Test R² (rules, seeds, 2) of students too small for their two tasks.
+def r_squared(
+    rule, *, steps=200, batch=None, unit=1.0, target=1.0, head=1.0, start_s=None
+):
+    """Test R² (seeds, 2) of students too small for their two tasks, all seeds at once.
 
-    Task 2's target and head are multiplied by their units. A rule turns losses (seeds,
-    2) into the loss of each seed; all rules train at once, on the same batches.
+    A rule turns losses (seeds, 2), the shared parameters and perhaps log variances into
+    the loss of each seed. Task 2's loss is counted in units of 1 / unit², its target
+    and its head are multiplied by theirs.
     """
     x, y, x_test, y_test = map(torch.stack, zip(*map(regressions, SEEDS), strict=True))
-    target = torch.tensor([[1.0], [target_unit]])
-    head = torch.tensor([[1.0], [head_unit]])
-    parts = zip(*(first_weights(seed, len(rules)) for seed in SEEDS), strict=True)
-    W, b, V, c = params = [torch.stack(p, 1).requires_grad_() for p in parts]
-    adam, g = Adam(params, 0.01), generator(99)
+    start = list(map(torch.stack, zip(*map(first_weights, SEEDS), strict=True)))
+    target, head = torch.tensor([[1.0], [target]]), torch.tensor([[1.0], [head]])
+    square, g = torch.tensor([1.0, unit**2]), generator(99)
 
-    def net(x):
-        return head * (V @ (W @ x + b).tanh() + c)
+    def errors(W, b, V, c, x, y):
+        return (head * (V @ (W @ x + b).tanh() + c) - target * y).square().mean(-1)
 
-    for _ in range(steps):
+    def loss(W, b, V, c, *s):
         cut = torch.randint(400, (batch,), generator=g) if batch else slice(None)
-        losses = (net(x[..., cut]) - target * y[..., cut]).square().mean(-1)
-        total = [rule(loss).sum() for rule, loss in zip(rules, losses, strict=True)]
-        adam.step(sum(total))
-    with torch.no_grad():
-        error = (net(x_test) / target - y_test).square().mean(-1)
+        losses = square * errors(W, b, V, c, x[..., cut], y[..., cut])
+        return rule(losses, [W, b], *s).sum()
+
+    s = [start_s(square * errors(*start, x, y))] if start_s else []
+    end = minimize(loss, start + s, steps=steps, lr=0.01)[:4]
+    error = errors(*end, x_test, y_test) / target[:, 0] ** 2
     return 1 - error / y_test.var(-1, correction=0)
 
 
-def weighted(weights):
-    return lambda losses: combine(losses, "weighted", weights=weights)
+def by(method, **state):
+    return lambda losses, shared: combine(losses, method, **state)
+
+
+def by_norm(losses, shared):
+    weights = gradient_norm_weights(losses, shared)
+    return combine(losses, "weighted", weights=weights)
+
+
+def by_variance(losses, shared, s):
+    return 0.5 * ((-s).exp() * losses + s).sum(-1)
+
+
+def label_weights(yardstick, shift=0.0):
+    """1 / yardstick of the labels (seeds, 2), task 2's moved by `shift`."""
+    labels = torch.stack([regressions(seed)[1] for seed in SEEDS])
+    labels = labels + torch.tensor([[0.0], [shift]])
+    return torch.stack(
+        [torch.stack([1 / yardstick(y, "regression") for y in ys]) for ys in labels]
+    )
 
 
 # Claims that are not on the page
@@ -130,16 +131,17 @@ def test_a_sum_depends_on_units():
     x, y = normal(50, 3), normal(50, 2, number=1)
 
     def trained(factors, adam=True):
-        weight = torch.zeros(3, requires_grad=True, dtype=torch.float64)
-        optimizer = Adam([weight], 0.01)
-        for _ in range(100):
+        def loss(weight):
             losses = ((x @ weight)[:, None] - y).square().mean(0)
-            loss = combine(torch.tensor(factors) * losses, "sum")
-            if adam:
-                optimizer.step(loss)
-            else:
-                weight.data -= 1e-6 * torch.autograd.grad(loss, weight)[0]
-        return weight.detach()
+            return combine(torch.tensor(factors) * losses, "sum")
+
+        weight = torch.zeros(3, dtype=torch.float64)
+        if adam:
+            return minimize(loss, [weight], steps=100, lr=0.01)[0]
+        for _ in range(100):
+            weight.requires_grad_()
+            weight = (weight - 1e-6 * torch.autograd.grad(loss(weight), weight)[0]).data
+        return weight
 
     claims.equal(
         "stmt-scale-of-a-sum",
@@ -160,22 +162,13 @@ def test_a_sum_depends_on_units():
 def test_origin_of_the_labels():
     """exp-label-origin: ten standard deviations of shift starve task 2 under weights
     1 / E y², and prior weights do not notice."""
-    labels = torch.stack([regressions(seed)[1] for seed in SEEDS])
-
-    def weights(yardstick, shift):
-        moved = labels + torch.tensor([[0.0], [shift]])
-        return torch.stack(
-            [torch.stack([1 / yardstick(y, "regression") for y in ys]) for ys in moved]
-        )
-
-    rules = [
-        weighted(weights(yardstick, shift))
+    ratio = label_weights(initial_loss, 10.0)
+    assert_allclose(ratio[:, 1] / ratio[:, 0], 0.011, rtol=0.2)
+    prior, initial, prior_0, initial_0 = (
+        r_squared(by("weighted", weights=label_weights(yardstick, shift)))[:, 1]
         for shift in (10.0, 0.0)
         for yardstick in (prior_loss, initial_loss)
-    ]
-    ratio = weights(initial_loss, 10.0)
-    assert_allclose(ratio[:, 1] / ratio[:, 0], 0.011, rtol=0.2)
-    prior, initial, prior_0, initial_0 = r_squared(rules)[..., 1]
+    )
     claims.outcome(
         "exp-label-origin",
         prior,
@@ -319,13 +312,14 @@ def test_running_average_helps_small_batches():
     worst = {}
     for size in (2, 16):
         running = RunningLossWeights(0.9)
-        rules = [
-            lambda losses: combine(losses, "detached"),
-            lambda losses, running=running: combine(
-                losses, "weighted", weights=running.update(losses)
-            ),
+
+        def averaged(losses, shared, running=running):
+            return combine(losses, "weighted", weights=running.update(losses))
+
+        worst[size] = [
+            r_squared(rule, steps=400, batch=size).amin(-1)
+            for rule in (by("detached"), averaged)
         ]
-        worst[size] = r_squared(rules, steps=400, batch=size).amin(-1)
     claims.outcome(
         "exp-running-average",
         worst[2][1],
@@ -338,16 +332,15 @@ def test_running_average_helps_small_batches():
 def test_units_of_targets():
     """exp-target-units: with targets x 1000 and an ordinary head no weighting helps;
     with the head multiplied by the unit every one gains more than 0.8 of R²."""
-    prior = torch.stack(
-        [
-            torch.stack([prior_loss(y, "regression") for y in regressions(seed)[1]])
-            for seed in SEEDS
-        ]
-    ) * torch.tensor([1.0, 1e6])
-    rules = [lambda losses: combine(losses, "log"), weighted(1 / prior)]
-    plain = [*rules, lambda losses: combine(losses, "sum")]
-    raw = r_squared(plain, steps=250, target_unit=1e3)[..., 1]
-    scaled = r_squared(rules, steps=250, target_unit=1e3, head_unit=1e3)[..., 1]
+    weights = label_weights(prior_loss) / torch.tensor([1.0, 1e6])
+    rules = by("log"), by("weighted", weights=weights), by("sum")
+    raw, scaled = (
+        torch.stack(
+            [r_squared(rule, steps=250, target=1e3, head=head)[:, 1] for rule in rules]
+        )
+        for head in (1.0, 1e3)
+    )
+    scaled = scaled[:2]
     claims.bound(
         "exp-target-units", raw, 0.05, controls={"scaled head": (scaled, 0.05)}
     )
@@ -360,6 +353,113 @@ def test_units_of_targets():
             controls={"ordinary head, plain sum": (raw[2], raw[rule])},
         )
     assert scaled.mean(1).min() > 0.9
+
+
+def test_who_notices_the_unit():
+    """exp-mismatched-units: task 2 in thousandths changes nothing for half the rules,
+    and costs the worse task more than 0.1 of R² for the other half."""
+
+    def dynamic_average():
+        dwa = DWA(2)
+        return lambda losses, shared: combine(
+            losses, "weighted", weights=dwa.update(losses)
+        )
+
+    def weighted(unit):
+        unit = torch.tensor([1.0, unit**-2])
+        return by("weighted", weights=label_weights(prior_loss) * unit)
+
+    rules = {
+        "sum": lambda unit: r_squared(by("sum"), unit=unit),
+        "DWA": lambda unit: r_squared(dynamic_average(), unit=unit),
+        "power mean": lambda unit: r_squared(by("power", gamma=0.5), unit=unit),
+        "variance from 1": lambda unit: r_squared(
+            by_variance, unit=unit, start_s=torch.zeros_like
+        ),
+        "prior": lambda unit: r_squared(weighted(unit), unit=unit),
+        "log": lambda unit: r_squared(by("log"), unit=unit),
+        "variance from L": lambda unit: r_squared(
+            by_variance, unit=unit, start_s=torch.log
+        ),
+        "norm": lambda unit: r_squared(by_norm, unit=unit),
+    }
+    found = {name: (rule(1.0), rule(1e3)) for name, rule in rules.items()}
+    change = {name: (one - other).abs() for name, (one, other) in found.items()}
+    worst = {name: [r2.amin(-1) for r2 in pair] for name, pair in found.items()}
+    felt, unfelt = list(rules)[:4], list(rules)[4:]
+    for name in unfelt:
+        claims.bound(
+            "exp-mismatched-units",
+            change[name],
+            0.01,
+            controls={other: (change[other], 0.01) for other in felt},
+        )
+    for name in felt:
+        claims.outcome(
+            "exp-mismatched-units",
+            *worst[name],
+            margin=0.1,
+            controls={other: tuple(worst[other]) for other in unfelt},
+        )
+
+
+def test_yardsticks_differ_by_imbalance_and_origin():
+    """eq-initial-loss: by KL(p || uniform) and the squared mean."""
+    p, y = sp.symbols("p1:4", positive=True), sp.symbols("y1:4", real=True)
+    pairs, rest = list(zip(p, y, strict=True)), {p[2]: 1 - p[0] - p[1]}
+    mean = sum(pk * yk for pk, yk in pairs)
+    square = sum(pk * yk**2 for pk, yk in pairs)
+    spread = sum(pk * (yk - mean) ** 2 for pk, yk in pairs)
+    entropy = -sum(pk * sp.log(pk) for pk in p)
+    reverse = -sum(sp.log(3 * pk) for pk in p) / 3
+    excess = [sum(p) * sp.log(3) - entropy, (square - spread).subs(rest)]
+    squared = mean.subs(rest) ** 2
+    claims.identity(
+        "eq-initial-loss",
+        sp.Matrix(excess),
+        sp.Matrix([sum(pk * sp.log(3 * pk) for pk in p), squared]),
+        controls={"KL(uniform || p)": sp.Matrix([reverse, squared])},
+    )
+    share = torch.tensor([0.7, 0.2, 0.07, 0.03], dtype=torch.float64)
+    label = torch.arange(4).repeat_interleave((100 * share).round().long())
+    y = normal(500, 3) + torch.tensor([1.0, -2.0, 0.5])
+    kl = (share * (4 * share).log()).sum()
+    claims.equal(
+        "eq-initial-loss",
+        [
+            initial_loss(label, "classification") - prior_loss(label, "classification"),
+            initial_loss(y, "regression") - prior_loss(y, "regression"),
+        ],
+        [kl, y.mean(0).square().sum()],
+        rtol=1e-5,
+        controls={
+            "KL(uniform || p)": [-(4 * share).log().mean(), y.mean(0).square().sum()]
+        },
+    )
+
+
+def test_normalised_gradients_are_no_gradient():
+    """stmt-not-a-loss: the field has a curl, and of two tasks every Pareto point is a
+    fixed point, so that the start decides."""
+    x, y = sp.symbols("x y", real=True)
+    loss = x**2 + 2 * y**2
+    norm = sp.sqrt(loss.diff(x) ** 2 + loss.diff(y) ** 2)
+    curl = (loss.diff(y) / norm).diff(x) - (loss.diff(x) / norm).diff(y)
+    found = 2 * x * y / (x**2 + 4 * y**2) ** sp.Rational(3, 2)
+    claims.identity("stmt-not-a-loss", curl, found, controls={"a gradient": 0})
+    goals, point = np.array([[0, 0], [2, 0.0]]), rng(0).uniform(-1, 3, (12, 2))
+    start, total = point[:, 0], point
+    for step in range(3000):
+        gap = point[:, None] - goals
+        unit = gap / np.linalg.norm(gap, axis=-1, keepdims=True)
+        point = point - 0.05 * 0.995**step * unit.sum(1)
+        total = total - 0.05 * (total[:, None] - goals).sum(1)
+    assert_allclose(point[:, 1], 0, atol=1e-3)
+    spread, of_sum = np.ptp(point[:, 0]), np.ptp(total[:, 0])
+    claims.bound(
+        "stmt-not-a-loss", 0.5, spread, controls={"the plain sum": (0.5, of_sum)}
+    )
+    assert np.corrcoef(start, point[:, 0])[0, 1] > 0.5
 
 
 # Peers, restated

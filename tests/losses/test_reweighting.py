@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 
-from kexue import claims
+from kexue import claims, datasets
 from kexue.losses.reweighting import (
     ball_margins,
     calibration_map,
@@ -32,7 +32,7 @@ from kexue.losses.reweighting import (
     truncated_loss,
     width_and_shift,
 )
-from kexue.randomness import generator
+from kexue.randomness import generator, rng
 from kexue.training import minimize
 
 F64 = torch.float64
@@ -198,6 +198,249 @@ def test_dice_and_jaccard():
     f = 1 - smooth_fbeta_loss(z, y)
     torch.testing.assert_close(1 - jaccard_loss(z, y), f / (2 - f))
     torch.testing.assert_close(dice_loss(z, y, squared=False), 1 - f)
+
+
+def test_smooth_accuracy_is_cross_entropy_times_p():
+    """eq-grad-smooth-accuracy: slopes -(2 y - 1) p (1 - p) and p - y, ratio p_t."""
+    p, y = sp.symbols("p y", positive=True)
+
+    def slope(loss):
+        return sp.simplify(sp.diff(loss, p) * p * (1 - p))
+
+    accuracy = slope(1 - y * p - (1 - y) * (1 - p))
+    entropy = slope(-y * sp.log(p) - (1 - y) * sp.log(1 - p))
+    ratios = [(accuracy / entropy).subs(y, label) for label in (1, 0)]
+    right = [-(2 * y - 1) * p * (1 - p), p - y]
+    claims.identity(
+        "eq-grad-smooth-accuracy",
+        sp.Matrix([accuracy, entropy, *ratios]),
+        sp.Matrix([*right, p, 1 - p]),
+        controls={"weight 1 - p_t": sp.Matrix([*right, 1 - p, p])},
+    )
+    z = torch.linspace(-12, 12, 2001, dtype=F64)
+    weight = effective_weight(of_margin(smooth_accuracy_loss), z)
+    push = torch.sigmoid(-z)
+    claims.equal(
+        "eq-grad-smooth-accuracy",
+        weight * push,
+        torch.sigmoid(z) * push,
+        atol=1e-15,
+        controls={"weight 1 - p_t": push * push},
+    )
+
+
+def test_escape_times():
+    """eq-escape-time: from z = -a to 0, cross-entropy linear, accuracy exponential."""
+    a, z = sp.symbols("a z", positive=True)
+    sigma = 1 / (1 + sp.exp(-z))
+    times = [
+        sp.integrate(sp.expand(1 / speed), (z, -a, 0))
+        for speed in (1 - sigma, sigma * (1 - sigma))
+    ]
+    entropy = a + 1 - sp.exp(-a)
+    claims.identity(
+        "eq-escape-time",
+        sp.Matrix(times),
+        sp.Matrix([entropy, 2 * a + 2 * sp.sinh(a)]),
+        controls={"a little slower": sp.Matrix([entropy, 2 * entropy])},
+    )
+    found = [[float(time.subs(a, start)) for time in times] for start in (2, 5, 10)]
+    stated = [[2.8647, 11.2537], [5.9933, 158.4064], [11.0, 22046.47]]
+    np.testing.assert_allclose(found, stated, rtol=1e-4)
+
+
+def test_logit_adjustment_weighs_what_is_learnt():
+    """eq-logit-adjustment-as-weight: 1 for hopeless positives, e^-b for learnt ones."""
+    z, b = sp.symbols("z b", real=True)
+
+    def slope(shift):
+        return sp.diff(sp.log(1 + sp.exp(-(z + shift))), z)
+
+    ratio = slope(b) / slope(0)
+    stated = (1 + sp.exp(z)) / (1 + sp.exp(z + b))
+    ends = [sp.limit(stated, z, end) for end in (-sp.oo, sp.oo)]
+    claims.identity(
+        "eq-logit-adjustment-as-weight",
+        sp.Matrix([ratio, *ends]),
+        sp.Matrix([stated, 1, sp.exp(-b)]),
+        controls={"constant": sp.Matrix([sp.exp(-b), 1, sp.exp(-b)])},
+    )
+    grid = torch.linspace(-12, 12, 2001, dtype=F64)
+    b = math.log(PRIOR / (1 - PRIOR))
+    push = torch.sigmoid(-grid)
+    claims.equal(
+        "eq-logit-adjustment-as-weight",
+        logit_adjusted_weight(grid, b) * push,
+        torch.sigmoid(-(grid + b)),
+        atol=1e-15,
+        controls={"constant": math.exp(-b) * push},
+    )
+
+
+def test_softmax_losses_of_one_probability():
+    """The weight -p l'(p) holds for every loss of the right class's probability."""
+    scores = 2 * torch.randn(1000, 10, generator=generator(20), dtype=F64)
+    scores.requires_grad_()
+
+    def slope(loss):
+        probs = F.softmax(scores, -1)
+        return torch.autograd.grad(loss(probs), scores)[0]
+
+    losses = {
+        "accuracy": (lambda p: 1 - p, lambda p: p),
+        "gce": (lambda p: (1 - p**0.7) / 0.7, lambda p: p**0.7),
+        "focal": (
+            lambda p: -((1 - p) ** 2) * p.log(),
+            lambda p: (1 - p) ** 2 - 2 * p * (1 - p) * p.log(),
+        ),
+    }
+    for loss, weight in losses.values():
+        whole = slope(lambda q, loss=loss: loss(q[:, 0]).sum())
+        frozen = slope(lambda q, w=weight: (-q[:, 0].log() * w(q[:, 0]).detach()).sum())
+        torch.testing.assert_close(whole, frozen, rtol=0, atol=1e-14)
+    # the Brier score looks at all of them
+    brier = slope(lambda q: (q**2).sum() - 2 * q[:, 0].sum())
+    plain = slope(lambda q: -q[:, 0].log().sum())
+    cosine = F.cosine_similarity(brier, plain)
+    assert cosine.min() < 0.5
+    assert cosine.mean() < 0.9
+
+
+def test_calibration_map_minimises_the_risk():
+    eta = torch.linspace(0.1, 0.9, 33, dtype=F64)
+    parts = [
+        of_margin(gce_loss, q=0.5),
+        of_margin(poly_loss, gamma=2),
+        of_margin(focal_loss),
+    ]
+
+    def risk(z):
+        runs = zip(parts, z, strict=True)
+        return sum((eta * loss(r) + (1 - eta) * loss(-r)).sum() for loss, r in runs)
+
+    start = torch.zeros(3, 33, dtype=F64)
+    (best,) = minimize(risk, [start], steps=400, lr=1.0, decay=True)
+    true = torch.logit(eta)
+    focal = calibration_map(lambda z: effective_weight(parts[2], z), eta)
+    expected = torch.stack([2 * true, true / 3, torch.logit(focal)])
+    torch.testing.assert_close(
+        torch.sigmoid(best), torch.sigmoid(expected), rtol=0, atol=1e-6
+    )
+
+
+def test_descent_ends_at_the_fixed_point():
+    """The article's objective on the whole population, by its gradient."""
+    x = torch.linspace(-6, 8, 1401, dtype=F64)
+    eta = torch.sigmoid(posterior_logit(x))
+    mass = torch.exp(-(x**2) / 2) / (1 - eta)
+    mass = mass / mass.sum()
+
+    def objective(slope, offset):
+        z = slope * x + offset
+        p = torch.sigmoid(z)
+        half = (mass @ (eta * p) / (mass @ (eta + p))).detach()
+        pull = (1 - half) * eta * F.softplus(-z) + half * (1 - eta) * F.softplus(z)
+        return mass @ pull
+
+    zero = torch.zeros((), dtype=F64)
+    slope, offset = minimize(objective, [zero, zero], steps=300, lr=0.1, decay=True)
+    end = torch.sigmoid(posterior_logit(-offset / slope)).item()
+    f, threshold = smooth_f1_fixed_point(eta, mass)
+    assert f == pytest.approx(0.20863, abs=1e-5)
+    assert end == pytest.approx(threshold, abs=1e-5)
+
+
+def test_digit_eight():
+    """exp-digit-eight: under-trained, Dice gains in every split.
+
+    Hard-F weights gain in the paired test. Class weights do not win every split in F1;
+    they and logit adjustment win each in balanced accuracy.
+    """
+    splits, seeds = [], range(8)
+    images, digit = datasets.digits()
+    for number in seeds:
+        parts = datasets.split(
+            images.reshape(-1, 64), digit == 8, rng(number), test_share=0.5
+        )
+        centre = parts.x_train.mean(0)
+        axes = np.linalg.svd(parts.x_train - centre, full_matrices=False)[2][:6].T
+        splits.append(
+            [
+                torch.tensor((parts.x_train - centre) @ axes, dtype=torch.float32),
+                torch.tensor(parts.y_train),
+                torch.tensor((parts.x_test - centre) @ axes, dtype=torch.float32),
+                torch.tensor(parts.y_test),
+            ]
+        )
+    x, y, x_test, y_test = map(torch.stack, zip(*splits, strict=True))
+    pi = y.float().mean(1, keepdim=True)
+
+    def weighted(z, positive, negative):
+        ce = F.binary_cross_entropy_with_logits(z, y.to(z), reduction="none")
+        return (ce * torch.where(y, positive, negative)).mean()
+
+    def hard_f(z):
+        pos, neg = f1_weights(z > 0, y)
+        return weighted(z, pos[:, None], neg[:, None])
+
+    one = torch.ones_like(pi)
+    rivals = {
+        "accuracy": lambda z: smooth_accuracy_loss(z, y),
+        "cross-entropy": lambda z: weighted(z, one, one),
+        "class weights": lambda z: weighted(z, 1 / pi, 1 / (1 - pi)),
+        "adjusted": lambda z: weighted(z + pi.logit(), one, one),
+        "hard-F": hard_f,
+        "Dice": lambda z: dice_loss(z, y),
+    }
+
+    def layers(number):
+        draw = generator(200 + number)
+        shapes = {(6, 16): 6, (1, 16): 6, (16, 1): 16, (1, 1): 16}
+        return [
+            (2 * torch.rand(shape, generator=draw) - 1) / fan**0.5
+            for shape, fan in shapes.items()
+        ]
+
+    def network(x, w1, b1, w2, b2):
+        return (torch.tanh(x @ w1 + b1) @ w2 + b2)[..., 0]
+
+    def total(*weights):
+        runs = zip(rivals.values(), network(x, *weights), strict=True)
+        return sum(loss(z) for loss, z in runs)
+
+    start = [
+        torch.stack([torch.stack(part)] * len(rivals))
+        for part in zip(*map(layers, seeds), strict=True)
+    ]
+    found = minimize(total, start, steps=200, lr=0.02)
+    called = network(x_test, *found) > 0
+    hits, alarms = (called & y_test).sum(-1), (called & ~y_test).sum(-1)
+    f1 = 2 * hits / (called.sum(-1) + y_test.sum(-1))
+    recall, false = hits / y_test.sum(-1), alarms / (~y_test).sum(-1)
+    f1 = dict(zip(rivals, f1, strict=True))
+    balance = dict(zip(rivals, (1 + recall - false) / 2, strict=True))
+    plain = f1["cross-entropy"]
+    claims.bound(
+        "exp-digit-eight",
+        plain,
+        f1["Dice"],
+        controls={"smooth accuracy": f1["accuracy"]},
+    )
+    claims.outcome(
+        "exp-digit-eight",
+        f1["hard-F"],
+        plain,
+        controls={"smooth accuracy": (f1["accuracy"], plain)},
+    )
+    best = torch.minimum(balance["class weights"], balance["adjusted"])
+    claims.bound(
+        "exp-digit-eight",
+        balance["cross-entropy"],
+        best,
+        controls={"smooth accuracy": balance["accuracy"]},
+    )
+    means = {name: value.mean() for name, value in balance.items()}
+    assert max(means, key=means.__getitem__) in {"class weights", "adjusted"}
 
 
 def test_f1_of_a_batch_is_too_low():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import linalg, sparse, special, stats
 
-from kexue import claims
+from kexue import claims, datasets
 from kexue.mathematics import johnson_lindenstrauss as jl
 from kexue.randomness import rng
 
@@ -294,6 +294,83 @@ def test_table_of_dimensions():
     )
     exact = [jl.entropy_dimension(n) for n in N]
     assert_allclose(exact, [95.4, 127.9, 51.5], atol=0.06)
+
+
+def test_success_long_before_the_bound():
+    """exp-jl-success: nearly all draws at 16 ln N / eps^2, none at 4."""
+    N, eps, rates = 100, 0.5, []
+    for c in (16, 4):
+        n = int(np.ceil(c * np.log(N) / eps**2))
+        for seed in range(5):
+            generator = rng(seed)
+            X = generator.normal(size=(N, 200))
+            worst = [
+                np.abs(jl.distortion(X, jl.project(X, n, generator))).max()
+                for _ in range(40)
+            ]
+            rates.append(np.mean(np.array(worst) <= eps))
+    # each draw fails with a probability of at most 0.0003: one of 40 may
+    most, none, promise = np.full(5, 39 / 40), np.zeros(5), np.full(5, 1 / N)
+    claims.bound(
+        "exp-jl-success",
+        [most, rates[5:]],
+        [rates[:5], none],
+        controls={"the promised rate": ([most, none], [promise, none])},
+    )
+
+
+def test_recall_and_work_on_digits():
+    """exp-jl-lsh: those that the angles predict, over 40 indices of each size."""
+    X = datasets.digits()[0].reshape(-1, 64)
+    X = X - X.mean(axis=0)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    cosine = np.clip(unit @ unit.T, -1, 1)
+    np.fill_diagonal(cosine, -1)
+    near, nearest = cosine.argmax(axis=1), np.arccos(cosine.max(axis=1))
+    np.fill_diagonal(cosine, 1)
+    angles, draws, found, expected, reused = np.arccos(cosine[:100]), 40, [], [], []
+    for k, tables in ((8, 4), (8, 16)):
+        keys = jl.LSHIndex(64, k, draws * tables, rng(tables)).keys(X)
+        keys = keys.reshape(-1, draws, tables)
+        found.append((keys == keys[near]).any(axis=2).mean(axis=0))
+        work = [(key == keys).any(axis=2).mean(axis=0) for key in keys[:100]]
+        found.append(np.mean(work, axis=0))
+        for theta in (nearest, angles):
+            expected.append(jl.collision_probability(theta, k, tables).mean())
+            reused.append(jl.collision_probability(theta, k).mean())
+    claims.estimate(
+        "exp-jl-lsh",
+        np.transpose(found),
+        np.array(expected),
+        controls={"the same planes in all tables": np.array(reused)},
+    )
+    assert_allclose(expected, [0.699, 0.037, 0.975, 0.116], atol=0.002)
+
+
+def test_two_dimensions_separate_everything():
+    """stmt-jl-circle: a small margin, which large logits make up for."""
+    N = 512
+    turn = 2 * np.pi * np.arange(N) / N
+    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    gram = circle @ circle.T
+    margin = 1 - np.sort(gram[0])[-2]
+    assert margin == pytest.approx(1 - np.cos(2 * np.pi / N))
+    own = [np.mean(np.diag(special.softmax(b * gram, axis=1))) for b in (N**2 / 2, 20)]
+    assert own[1] == pytest.approx(0.022, abs=0.001)
+
+    def winners(keys):
+        return np.sum(np.argmax(keys @ keys.T, axis=1) == np.arange(N))
+
+    segment = np.linspace(-1, 1, N)[:, None]
+    claims.bound(
+        "stmt-jl-circle",
+        [1 - 1e-3, N],
+        [own[0], winners(circle)],
+        controls={
+            "one dimension": (N, winners(segment)),
+            "logits of 20": (1 - 1e-3, own[1]),
+        },
+    )
 
 
 def test_entropy_by_bessel_functions():

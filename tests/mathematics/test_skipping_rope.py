@@ -397,6 +397,74 @@ def test_rope_as_a_pendulum():
     claims.equal("stmt-rope-pendulum", lost, drop, rtol=1e-7, controls=wrong)
 
 
+def test_free_end_pulls_with_nothing():
+    """eq-rope-free-end: an unconstrained chain finds this rope; C_1 is its weight."""
+    found, chained, unloaded = [], [], []
+    for hook, expected in [(0, (0.70064, 0.705456)), (0.5, (1.419096, 0.391873))]:
+        flying = rope.whirling(2.0, hook)
+        assert_allclose([flying.x[-1], -flying.y[-1]], expected, atol=1e-6)
+        lam = flying.tension + flying.x**2 - flying.y  # mu = 2
+        assert_allclose(lam, flying.x[-1] ** 2 - flying.y[-1], rtol=1e-9)
+        height = interpolate.CubicSpline(flying.s, flying.y)
+        x, y = rope.hanging_chain(2.0, hook, 96)
+        found += [flying.x[-1], flying.y[-1], -flying.tension[0] * height(0, 1)]
+        chained += [x[-1], y[-1], 1]
+        unloaded += [x[-1], y[-1], 0]
+        assert flying.tension[-1] == 0
+    wrong = {"C_1 = 0": (unloaded, chained)}
+    claims.equal("eq-rope-free-end", found, chained, atol=5e-5, controls=wrong)
+    assert rope.whirling(2.0).tension[0] == pytest.approx(1.19635, abs=1e-5)
+    assert rope.whirling(2.0, 0.5).tension[0] == pytest.approx(2.15571, abs=1e-5)
+
+
+def test_gravity_shifts_the_axis():
+    """eq-rope-shift: forces balance on each bead; the lowest rope is the shallowest."""
+    y, g = sp.symbols("y g", real=True)
+    w = sp.symbols("omega", positive=True)
+    z = y - g / w**2
+    shifted = w**2 * z**2 / 2 - g**2 / (2 * w**2)
+    wrong = {"lowered": shifted.subs(g, -g)}
+    claims.identity("eq-rope-shift", w**2 * y**2 / 2 - g * y, shifted, controls=wrong)
+    table = {0.05: (0.51433, 0.2994, 0.51744, 0.2184)}
+    table |= {0.1: (0.51321, 0.3399, 0.51967, 0.1778)}
+    table |= {0.2: (0.51151, 0.4209, 0.52657, 0.0959)}
+    force, weight, deeper = [], [], []
+    for size, expected in table.items():
+        low, top = (rope.Troposkein(1.0, 1.5, d) for d in (size, -size))
+        found = [low.amplitude, low.tension0, top.amplitude, top.tension0]
+        assert_allclose(found, expected, atol=6e-5)
+        deeper.append((low.amplitude, ROPE.amplitude, top.amplitude))
+        for curve in (low, top):
+            points, ds = curve.points(2001), 1.5 / 2000
+            middle = (points[1:] + points[:-1]) / 2
+            pull = curve.tension(middle[:, 0])[:, None] * np.diff(points, axis=0) / ds
+            assert_allclose(pull[:, 0], curve.tension_h, rtol=1e-5)
+            outward = points[1:-1, 1] + curve.shift
+            force.append(np.diff(pull[:, 1]) / ds + outward)
+            weight.append(np.full(1999, curve.shift))
+    wrong = {"no weight": weight}
+    claims.equal("eq-rope-shift", force, np.zeros((6, 1999)), atol=1e-5, controls=wrong)
+    low, still, top = np.transpose(deeper)
+    wrong = {"gravity deepens the lowest rope": (still, low)}
+    claims.bound("eq-rope-shift", [low, still], [still, top], controls=wrong)
+    hanging = rope.catenary(1.0, 1.5)(0.5)[1]
+    assert rope.Troposkein(1, 1.5, 1000).amplitude == pytest.approx(hanging, abs=1e-5)
+    assert rope.Troposkein(1, 1.5, -0.2604).tension0 > 0
+
+
+def test_branches_are_born_one_by_one():
+    zeros = special.jn_zeros(0, 3) ** 2 / 4
+    for mu in [1.2, 1.5, 3, 5, 8, 12, 20]:
+        assert rope.whirling_roots(mu).size == np.searchsorted(zeros, mu)
+    near = np.array([1.001, 1.004])
+    ends = [rope.whirling_roots(zeros[0] * factor)[-1] for factor in near]
+    assert np.log2(ends[1] / ends[0]) / 2 == pytest.approx(0.5, abs=0.01)
+    assert ends[0] == pytest.approx(1.464 * np.sqrt(0.001), rel=0.01)
+    assert rope.whirling(1, end=1e-4).x[0] / 1e-4 == pytest.approx(
+        special.j0(2), abs=1e-6
+    )
+
+
 def test_variable_density_moves_the_curve():
     """A rope that grows heavier is another curve; the same code, uniform, is not."""
     shot = rope.troposkein_shoot(1.0, 1.5, lambda s: 1 + s / 1.5)
