@@ -1,6 +1,8 @@
 """Logit adjustment: claims not on the page, peers, gradients, bad input, properties."""
 
 import math
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,11 +10,12 @@ import sympy as sp
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize, special
 from scipy.special import ndtr
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import WeightedRandomSampler
 
-from kexue import claims
+from kexue import claims, datasets
 from kexue.losses.logit_adjustment import (
     LogitAdjustedLoss,
     adjust_logits,
@@ -30,7 +33,8 @@ from kexue.losses.logit_adjustment import (
     tau_of_threshold,
     vs_loss,
 )
-from kexue.randomness import generator, rng
+from kexue.randomness import generator, rng, seeded
+from kexue.training import minimize
 
 COUNTS = [600, 250, 100, 40, 10]
 PRIOR = log_prior(COUNTS)
@@ -229,6 +233,272 @@ def test_a_floor_inside_the_log_is_a_wrong_prior():
     mean = np.sum(share * np.log(n))
     sd = math.sqrt(np.sum(share * (np.log(n) - mean) ** 2))
     assert sd == pytest.approx(0.56, abs=0.01)
+
+
+def newton(x, y, offset=0.0, weight=1.0, ridge=0.0):
+    """Logistic regression of each data set: x (S, N, 3), y (S, N)."""
+    w, ridge = np.zeros((len(x), 3, 1)), ridge * np.eye(3)
+    for _ in range(12):
+        p = special.expit((x @ w)[..., 0] + offset)
+        slope = x.mT @ (weight * (p - y))[..., None] + ridge @ w
+        bend = x.mT @ ((weight * p * (1 - p))[..., None] * x) + ridge
+        w -= np.linalg.solve(bend, slope)
+    return w[..., 0]
+
+
+def line_error(w, covariance=((1, 0), (0, 1))):
+    """Exact balanced error of lines between N((1, 1), covariance) and N(-(1, 1), I)."""
+    across = w[:, 0] + w[:, 1]
+    rare = np.sqrt(np.einsum("si,ij,sj->s", w[:, :2], covariance, w[:, :2]))
+    common = np.linalg.norm(w[:, :2], axis=1)
+    missed, alarms = (-across - w[:, 2]) / rare, (-across + w[:, 2]) / common
+    return (ndtr(missed) + ndtr(alarms)) / 2
+
+
+def gaussian_worlds(root=((1, 0), (0, 1)), worlds=30, size=10_000, share=0.05):
+    """Data sets with a rare class at (1, 1), of covariance root root^T."""
+    g = rng(10)
+    y = (g.random((worlds, size)) < share).astype(float)
+    noise = g.normal(size=(worlds, size, 2))
+    noise = np.where(y[..., None] == 1, noise @ np.transpose(root), noise)
+    x = noise + (2 * y - 1)[..., None]
+    return np.concatenate([x, np.ones((worlds, size, 1))], axis=2), y
+
+
+LOGIT = special.logit(0.05)
+BIAS = np.array([0, 0, LOGIT])
+
+
+def test_prior_is_absorbed_by_a_free_bias():
+    """eq-absorbed-by-bias: the same problem, shifted; not with weights or a penalty."""
+    x, y = gaussian_worlds()
+    plain, adjusted = newton(x, y), newton(x, y, LOGIT)
+    weighted = newton(x, y, weight=np.where(y == 1, 1 / 0.05, 1 / 0.95))
+    penalised = [newton(x, y, offset, ridge=100.0) for offset in (LOGIT, 0.0)]
+    claims.equal(
+        "eq-absorbed-by-bias",
+        adjusted,
+        plain - BIAS,
+        atol=1e-9,
+        controls={
+            "class weights": (weighted, plain - BIAS),
+            "penalty on the bias": (penalised[0], penalised[1] - BIAS),
+        },
+    )
+    # the fits are where the closed form puts them
+    law = gaussian_balanced_error(2**0.5, 1, 0.05, [0, 1])
+    assert law == pytest.approx([0.1808, 0.0786], abs=1e-4)
+    assert line_error(plain).mean() == pytest.approx(law[0], abs=0.005)
+    assert (law[1] <= line_error(adjusted)).all()
+    assert line_error(adjusted).mean() == pytest.approx(law[1], abs=5e-4)
+    assert line_error(weighted).mean() == pytest.approx(law[1], abs=5e-4)
+
+
+def test_a_wrong_model_prefers_weights():
+    covariance = np.array([[4, 1.5], [1.5, 1]])
+    x, y = gaussian_worlds(np.linalg.cholesky(covariance))
+    weighted = newton(x, y, weight=np.where(y == 1, 1 / 0.05, 1 / 0.95))
+    gain = line_error(newton(x, y, LOGIT), covariance) - line_error(
+        weighted, covariance
+    )
+    assert gain.mean() > 3 * gain.std() / 30**0.5
+
+
+def test_separable_data_wash_out_what_is_added():
+    """stmt-separable-limit: weights and offsets end at the SVM, factors do not."""
+    g, rare, log_odds = rng(3), np.arange(210) < 10, math.log(10 / 200)
+    label = np.where(rare, 1, -1)[:, None]
+    x = 0.5 * g.normal(size=(210, 2)) + 1.5 * label
+    z = label * np.column_stack([x, np.ones(210)])
+
+    def svm(margin):
+        wide = {"type": "ineq", "fun": lambda w: z @ w - margin}
+        found = optimize.minimize(lambda w: w @ w / 2, np.ones(3), constraints=wide)
+        assert found.success
+        return found.x / np.linalg.norm(found.x)
+
+    factor, log_weight = np.ones((4, 210)), np.zeros((4, 210))
+    factor[3, rare], log_weight[1, rare] = math.exp(0.3 * log_odds), -log_odds
+    offset = np.array([0, 0, 1, 0])[:, None] * np.where(rare, -log_odds, log_odds)
+    hard, scaled = svm(np.ones(210)), svm(1 / factor[3])
+    w, angles = np.zeros((4, 3)), {}
+    for step in range(1, 10_001):
+        # logarithms, for the slopes fall below the smallest float
+        slope = log_weight - np.logaddexp(0, factor * (w @ z.T) - offset)
+        move = np.exp(slope - slope.max(1, keepdims=True)) @ z
+        w = w + 0.1 * move / np.linalg.norm(move, axis=1, keepdims=True)
+        if step in (100, 10_000):
+            unit = w / np.linalg.norm(w, axis=1, keepdims=True)
+            chords = [np.linalg.norm(unit - to, axis=1) for to in (hard, scaled)]
+            angles[step] = np.degrees(2 * np.arcsin(np.array(chords) / 2))
+    to_svm, to_scaled = angles[10_000]
+    claims.bound(
+        "stmt-separable-limit",
+        [*to_svm[:3], to_scaled[3]],
+        1.5,
+        controls={"factor, to the SVM": (to_svm[3], 1.5)},
+    )
+    early = angles[100][0]
+    assert early[2] > early[0] + 3  # the offset does count at first
+    assert (to_svm[:3] < early[:3] / 3).all()
+
+
+def test_bigrams():
+    """exp-bigram-pmi: with the prior in the softmax the products follow PMI."""
+    words = re.findall("[a-z]+", " ".join(datasets.python_topics().values()).lower())
+    number = {w: i for i, (w, _) in enumerate(Counter(words).most_common(300))}
+    ids = np.array([number.get(word, -1) for word in words])
+    pairs = np.zeros((300, 300))
+    for gap in (1, 2):
+        one, two = ids[:-gap], ids[gap:]
+        known = (one >= 0) & (two >= 0)
+        np.add.at(pairs, (one[known], two[known]), 1)
+    p = (pairs + 0.1) / (pairs + 0.1).sum()
+    p_x, p_y, pmi = p.sum(1), p.sum(0), pmi_matrix(pairs, 0.1)
+    log_y = torch.tensor(np.log(p_y))
+    offset = torch.stack([log_y, 0 * log_y])[:, None, None].float()
+    target = torch.tensor(p).float()
+    starts = [generator(seed) for seed in range(5)]
+    begin = [
+        torch.stack([0.1 * torch.randn(300, 16, generator=g) for g in starts])
+        for _ in "uv"
+    ]
+    u, v = minimize(
+        lambda u, v: -(target * (u @ v.mT + offset).log_softmax(-1)).sum(),
+        [start.repeat(2, 1, 1, 1) for start in begin],
+        steps=200,
+        lr=0.05,
+    )
+    adjusted, plain = (u @ v.mT).double().numpy()
+
+    def correlation(f):  # weights p(x) p(y), means of the contexts removed
+        a, b = (z - (z @ p_y)[..., None] for z in (f, pmi))
+        ab, aa, bb = (z @ p_y @ p_x for z in (a * b, a * a, b * b))
+        return ab / np.sqrt(aa * bb)
+
+    afterwards = correlation(plain - np.log(p_y))
+    claims.outcome(
+        "exp-bigram-pmi",
+        correlation(adjusted),
+        correlation(plain),
+        margin=0.05,
+        controls={"subtracted afterwards": (correlation(adjusted), afterwards)},
+    )
+    assert np.abs(afterwards - correlation(adjusted)).max() < 0.03
+
+
+# More of the claims that are on the page
+
+
+def test_family_in_symbols():
+    """All members have slope 0 at PMI; without the weights only one has."""
+    u, pi, eta, d = (sp.symbols(f"{name}:3", positive=True) for name in "upnd")
+    total = sum(a * v for a, v in zip(d, u, strict=True))
+    at_pmi = {v: a / p for v, a, p in zip(u, eta, pi, strict=True)}
+    for weight, zero in (
+        ([a / p for a, p in zip(d, pi, strict=True)], True),
+        (d, False),
+    ):
+        risk = sum(
+            e * a * (sp.log(total) - sp.log(v))
+            for e, a, v in zip(eta, weight, u, strict=True)
+        )
+        slopes = [sp.cancel((v * risk.diff(v)).subs(at_pmi)) for v in u]
+        assert all(slope == 0 for slope in slopes) == zero
+
+
+def test_constant_of_the_logits_is_free():
+    """Any f = log p(x|y) + c gives the posterior, and PMI - f does not depend on y."""
+    likelihood, pi = sp.symbols("l:3", positive=True), sp.symbols("pi:3", positive=True)
+    c = sp.Symbol("c", real=True)
+    joint = [p * v for p, v in zip(pi, likelihood, strict=True)]
+    for p, v, j in zip(pi, likelihood, joint, strict=True):
+        learned = p * v * sp.exp(c) / sum(k * sp.exp(c) for k in joint)
+        assert sp.simplify(learned - j / sum(joint)) == 0
+        pmi = sp.log(v) - sp.log(sum(joint))
+        rest = -c - sp.log(sum(joint))
+        assert sp.simplify(pmi - (sp.log(v) + c) - rest) == 0
+
+
+def test_negative_sampling_has_no_free_constant():
+    """Its optimum is PMI - log k."""
+    p, q, k, u = sp.symbols("p q k u", positive=True)  # u = exp(f)
+    risk = p * sp.log(1 + 1 / u) + k * q * sp.log(1 + u)
+    assert sp.solve(risk.diff(u), u) == [p / (k * q)]
+
+
+@pytest.mark.parametrize(
+    ("delta", "weight"),
+    [
+        (margins_logit_adjusted(PRIOR), None),
+        (torch.zeros(5, 5).double(), (-PRIOR).exp()),
+    ],
+)
+def test_pairwise_loss_is_stationary_at_pmi(delta, weight):
+    eta = torch.tensor(rng(5).dirichlet(np.ones(5), 20))
+    f = (eta.log() - PRIOR).requires_grad_()
+    each = f[:, None].expand(-1, 5, -1)  # every x with every class
+    targets = torch.arange(5).expand(20, -1)
+    losses = pairwise_margin_loss(each, targets, delta, weight, reduction="none")
+    (slope,) = torch.autograd.grad((eta * losses).sum(), f)
+    assert slope.abs().max() < 1e-12
+
+
+def test_right_rule_under_another_prior():
+    """Accuracies of f + log q in the Gaussian world, and of the prior left in."""
+    mu, log_odds = math.sqrt(2), special.logit(0.05)
+
+    def accuracy(q, cut):  # positive where x > cut
+        return q * ndtr(mu - cut) + (1 - q) * ndtr(mu + cut)
+
+    q = np.array([0.05, 0.2, 0.5, 0.9])
+    right = accuracy(q, -special.logit(q) / (2 * mu))
+    assert right == pytest.approx([0.9756, 0.9417, 0.9214, 0.9610], abs=1e-4)
+    left_in = accuracy(q, -log_odds / (2 * mu))
+    assert left_in == pytest.approx([0.9756, 0.9235, 0.8192, 0.6802], abs=1e-4)
+
+
+def test_bias_that_starts_at_the_prior_takes_the_same_steps():
+    x, y = (
+        normal(60, 4),
+        torch.multinomial(PRIOR.exp(), 60, True, generator=generator(2)),
+    )
+    begin = [normal(4, 8, number=3), normal(8, 5, number=4) / 3]
+
+    def scores(W, V, c):
+        return torch.tanh(x @ W) @ V + c
+
+    shifted = minimize(
+        lambda *net: F.cross_entropy(scores(*net), y),
+        [*begin, PRIOR],
+        steps=60,
+        lr=0.01,
+    )
+    adjusted = minimize(
+        lambda *net: logit_adjusted_loss(scores(*net), y, PRIOR),
+        [*begin, 0 * PRIOR],
+        steps=60,
+        lr=0.01,
+    )
+    torch.testing.assert_close(scores(*shifted), scores(*adjusted) + PRIOR)
+    assert (shifted[0] - begin[0]).abs().max() > 0.05
+
+
+def test_language_model_takes_the_criterion():
+    """Vocabulary for classes, unigram counts for the prior, any leading shape."""
+    with seeded(0):
+        embed, head = torch.nn.Embedding(50, 16), torch.nn.Linear(16, 50)
+        body = torch.nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
+    tokens = labels(2, 11, num_classes=50)
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(10)
+    logits = head(body(embed(tokens[:, :-1]), mask))
+    criterion = LogitAdjustedLoss(
+        log_prior(torch.bincount(tokens.flatten(), minlength=50), smoothing=0.1)
+    )
+    loss = criterion(logits, tokens[:, 1:])
+    loss.backward()
+    assert loss.isfinite()
+    assert embed.weight.grad.abs().sum() > 0
 
 
 # Peers
