@@ -53,7 +53,7 @@ def regressions(seed):
     """Two targets in units of their own spread: orthogonal read-outs of a teacher."""
     g = generator(seed)
     hidden, mix = (
-        torch.randn(4, 8, generator=g) / 8**0.5,
+        torch.randn(4, 24, generator=g) / 24**0.5,
         torch.randn(4, 2, generator=g),
     )
     readout = torch.linalg.qr(mix)[0].T
