@@ -447,7 +447,7 @@ def task_gradients(losses: Losses, params: Iterable[Tensor]) -> Tensor:
     losses : (..., n), or n scalars
         Of models that share nothing along the leading axes.
     params
-        Tensors (..., *) with those leading axes; for one model any tensors. For weights
+        Tensors with those leading axes; for one model, any tensors. For weights
         take the parameters that tasks share, or the last layer of those.
 
     Returns
