@@ -107,6 +107,8 @@ def code_spans(width: int = 24) -> Spans:
     ValueError
         `width` is below 1.
 
+    Examples
+    --------
     >>> spans = code_spans(24)
     >>> spans.words[0][:3], spans.marks[0, :, :3].astype(int)
     (['the', 'assert', 'statement'], array([[0, 1, 0], [0, 1, 0]]))

@@ -66,6 +66,8 @@ def log_prior(counts: _Counts, *, smoothing: float = 0.0) -> Tensor:
         `counts` is not of shape (K,), negative or not finite, `smoothing` is negative,
         or a class has neither; the message says which class.
 
+    Examples
+    --------
     >>> log_prior([90, 9, 1]).exp()
     tensor([0.9000, 0.0900, 0.0100], dtype=torch.float64)
     """
@@ -243,6 +245,8 @@ def margins_logit_adjusted(log_prior: Tensor, tau: float = 1.0) -> Tensor:
     -------
     (K, K)
 
+    Examples
+    --------
     >>> margins_logit_adjusted(log_prior([1, 1, 2]))[2]
     tensor([-0.6931, -0.6931,  0.0000], dtype=torch.float64)
     """
@@ -267,6 +271,8 @@ def margins_ldam(counts: _Counts, scale: float) -> Tensor:
     -------
     (K, K) float64
 
+    Examples
+    --------
     >>> margins_ldam([16, 1], 0.5)
     tensor([[0.0000, 0.2500],
             [0.5000, 0.0000]], dtype=torch.float64)
@@ -290,6 +296,8 @@ def margins_equalized(log_prior: Tensor) -> Tensor:
     -------
     (K, K)
 
+    Examples
+    --------
     >>> margins_equalized(log_prior([1, 1, 2]))[2]
     tensor([-1.3863, -1.3863,  0.0000], dtype=torch.float64)
     """
@@ -314,6 +322,8 @@ def class_balanced_weights(counts: _Counts, beta: float) -> Tensor:
     -------
     (K,) float64
 
+    Examples
+    --------
     >>> class_balanced_weights([1, 100], 0.9)
     tensor([1.0000, 0.1000], dtype=torch.float64)
     """
@@ -362,6 +372,8 @@ def vs_loss(
     ValueError
         As `logit_adjusted_loss`.
 
+    Examples
+    --------
     >>> prior = log_prior([90, 9, 1])
     >>> vs_loss(torch.ones(3), torch.tensor(2), prior, tau=1.0, gamma=0.2)
     tensor(5.1658)
@@ -406,6 +418,8 @@ def adjust_logits(
     ValueError
         The numbers of classes differ, or a prior is not normalised.
 
+    Examples
+    --------
     >>> adjust_logits(torch.tensor([2.0, 1.0]), log_prior([3, 1]))
     tensor([2.2877, 2.3863])
     """
@@ -437,6 +451,8 @@ def balanced_error(predictions: Tensor, targets: Tensor, num_classes: int) -> Te
     ValueError
         Shapes differ, a number is no class, or some class has no target.
 
+    Examples
+    --------
     >>> balanced_error(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]), 2)
     tensor(0.5000, dtype=torch.float64)
     """
@@ -476,6 +492,8 @@ def smooth_recalls(probs: Tensor, targets: Tensor) -> Tensor:
     ValueError
         Shapes do not fit, a target is no class, or `probs` leaves [0, 1].
 
+    Examples
+    --------
     >>> smooth_recalls(torch.tensor([[0.7, 0.3], [0.4, 0.6]]), torch.tensor([0, 0]))
     tensor([0.5500,    nan])
     """
@@ -508,6 +526,8 @@ def tau_of_threshold(threshold: float, prior: float) -> float:
     ValueError
         One of them is out of its range.
 
+    Examples
+    --------
     >>> round(tau_of_threshold(0.2, 0.05), 3), tau_of_threshold(0.05, 0.05)
     (0.471, 1.0)
     """
@@ -542,6 +562,8 @@ def gaussian_balanced_error(
     ValueError
         `mu` or `sigma` are not positive, or `pi` leaves (0, 1).
 
+    Examples
+    --------
     >>> gaussian_balanced_error(2**0.5, 1, 0.05, [0, 1]).round(4)
     array([0.1808, 0.0786])
     """
@@ -577,6 +599,8 @@ def pmi_matrix(counts: ArrayLike, smoothing: float = 0.0) -> np.ndarray:
         `counts` is no matrix, negative or not finite, a row or column is empty, or
         `smoothing` is negative.
 
+    Examples
+    --------
     >>> pmi_matrix([[2, 0], [0, 2]], smoothing=1).round(3)
     array([[ 0.405, -0.693],
            [-0.693,  0.405]])

@@ -180,6 +180,8 @@ def multilabel_probs(logits: Tensor) -> Tensor:
     -------
     (..., n)
 
+    Examples
+    --------
     >>> multilabel_probs(torch.tensor([-1.0, 0.0, 1.0]))
     tensor([0.1192, 0.5000, 0.8808])
     """

@@ -593,6 +593,8 @@ def pareto_segment_critical_points(D: float, c: float) -> NDArray[np.float64]:
     ValueError
         `D` is not positive, or `c` is negative.
 
+    Examples
+    --------
     >>> pareto_segment_critical_points(2.0, 0.5).round(3)
     array([0.293, 1.   , 1.707])
     """

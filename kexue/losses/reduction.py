@@ -32,6 +32,8 @@ def reduce_loss(losses: Tensor, reduction: str, mask: Tensor | None = None) -> T
     ValueError
         `reduction` is none of the three, or `mask` has another shape or keeps nothing.
 
+    Examples
+    --------
     >>> reduce_loss(torch.tensor([1.0, 2.0]), "mean")
     tensor(1.5000)
     >>> reduce_loss(torch.tensor([1.0, 2.0]), "mean", torch.tensor([True, False]))

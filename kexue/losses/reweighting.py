@@ -72,6 +72,8 @@ def smooth_accuracy_loss(
     reduction
         `"mean"`, `"sum"` or `"none"`.
 
+    Examples
+    --------
     >>> smooth_accuracy_loss(torch.tensor([2.0, -1.0]), torch.tensor([1, 0]))
     tensor(0.1941)
     """
@@ -92,6 +94,8 @@ def gce_loss(
     q
         0 < q <= 1.
 
+    Examples
+    --------
     >>> gce_loss(torch.tensor([0.0]), torch.tensor([1]), q=1e-9)
     tensor(0.6931)
     """
@@ -124,6 +128,8 @@ def focal_loss(
         Treat (1 - p)^gamma as a constant: the weight is then what the name says, and
         the loss that is descended is `poly_loss`.
 
+    Examples
+    --------
     >>> focal_loss(torch.tensor([0.0]), torch.tensor([1]), gamma=1)
     tensor(0.3466)
     """
@@ -184,6 +190,8 @@ def truncated_loss(
     margin
         The probability in (0, 1) from which a sample counts as learnt.
 
+    Examples
+    --------
     >>> truncated_loss(torch.tensor([2.0, 0.0]), torch.tensor([1, 1]), reduction="none")
     tensor([0.0000, 0.3466])
     """
@@ -212,6 +220,8 @@ def softened_loss(
     sharpness
         K > 0.
 
+    Examples
+    --------
     >>> softened_loss(torch.tensor([0.5]), torch.tensor([1]), sharpness=10)
     tensor(0.0032)
     """
@@ -283,6 +293,8 @@ def dice_loss(
     squared
         Without the squares it is `smooth_fbeta_loss`.
 
+    Examples
+    --------
     >>> dice_loss(torch.tensor([2.0, 0.0, -1.0]), torch.tensor([1, 0, 0]))
     tensor(0.1604)
     """
@@ -302,6 +314,8 @@ def jaccard_loss(
     logits, targets, eps, reduction
         As in `smooth_fbeta_loss`.
 
+    Examples
+    --------
     >>> jaccard_loss(torch.tensor([2.0, 0.0, -1.0]), torch.tensor([1, 0, 0]))
     tensor(0.5021)
     """
@@ -329,6 +343,8 @@ def effective_weight(loss: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     (...) float64
         nan where abs(z) > 30, where the gradient of cross-entropy has no digits left.
 
+    Examples
+    --------
     >>> effective_weight(lambda z: torch.sigmoid(-z), torch.tensor([0.0, 2.0]))
     tensor([0.5000, 0.8808], dtype=torch.float64)
     """
@@ -356,6 +372,8 @@ def calibration_map(weight: Callable[[Tensor], Tensor], eta: Tensor) -> Tensor:
         By bisection in z, which supposes that the pointwise risk has one minimum; 0 or
         1 when it lies beyond abs(z) = 30 (smooth accuracy: at infinity).
 
+    Examples
+    --------
     >>> eta = torch.tensor([0.5, 0.9], dtype=torch.float64)
     >>> calibration_map(lambda z: torch.sigmoid(-z) ** 2, eta)  # Poly: a third of z
     tensor([0.5000, 0.6753], dtype=torch.float64)
@@ -423,6 +441,8 @@ def f1_weights(pred: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     w_pos, w_neg : (...)
         Of the default dtype. F counts as 0 when nothing is positive.
 
+    Examples
+    --------
     >>> f1_weights(torch.tensor([True, True, False]), torch.tensor([1, 0, 0]))
     (tensor(0.6667), tensor(0.3333))
     """
@@ -462,6 +482,8 @@ def dinkelbach_threshold(
         Predict `probs >= threshold`. For calibrated probabilities the threshold is
         near F / (1 + beta^2).
 
+    Examples
+    --------
     >>> probs = torch.tensor([0.9, 0.4, 0.3, 0.1])
     >>> dinkelbach_threshold(probs, torch.tensor([1, 0, 1, 0]))
     (tensor(0.3000), tensor(0.8000, dtype=torch.float64))
@@ -509,6 +531,8 @@ def smooth_f1_fixed_point(eta: Tensor, density: Tensor) -> tuple[float, float]:
     f, threshold
         The smooth F1, and the posterior F/2 at which the decision changes.
 
+    Examples
+    --------
     >>> eta = torch.tensor([0.02, 0.2, 0.6], dtype=torch.float64)
     >>> f, threshold = smooth_f1_fixed_point(eta, torch.ones(3))
     >>> round(f, 4), round(threshold, 4)
@@ -556,6 +580,8 @@ def ball_margins(
     (K, K)
         Row y holds the margins of a sample of class y; the diagonal is 0.
 
+    Examples
+    --------
     >>> ball_margins(torch.eye(2), torch.tensor([1.0, 2.0]))
     tensor([[0.0000, 1.4142],
             [2.8284, 0.0000]])
@@ -590,6 +616,8 @@ def width_and_shift(delta: Tensor) -> tuple[Tensor, Tensor]:
     width, shift : (K, K)
         `delta == width / 2 + shift`.
 
+    Examples
+    --------
     >>> width_and_shift(torch.tensor([[0.0, 3.0], [1.0, 0.0]]))
     (tensor([[0., 4.],
             [4., 0.]]), tensor([[ 0.,  1.],
@@ -615,6 +643,8 @@ def margin_threshold(m_pos: Tensor, m_neg: Tensor) -> Tensor:
     (...)
         sigmoid(m_neg) / (sigmoid(m_neg) + sigmoid(m_pos)).
 
+    Examples
+    --------
     >>> margin_threshold(-torch.tensor(0.05).log(), -torch.tensor(0.95).log())
     tensor(0.3500)
     """

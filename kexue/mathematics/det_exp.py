@@ -161,6 +161,8 @@ def expm_series(A: Tensor, order: int) -> Tensor:
     ValueError
         `order` is negative.
 
+    Examples
+    --------
     >>> expm_series(torch.tensor([[0.0, 3.0], [0.0, 0.0]]), 1)  # nilpotent: exact
     tensor([[1., 3.],
             [0., 1.]])

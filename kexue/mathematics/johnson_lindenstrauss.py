@@ -113,6 +113,8 @@ def norm_tail_bound(
     ValueError
         `n` or `eps` out of range, or an unknown `kind`.
 
+    Examples
+    --------
     >>> float(norm_tail_bound(100, 0.3, "cubic"))
     0.3305
     """
@@ -158,6 +160,8 @@ def jl_min_dim(
         `N`, `eps` or `delta` out of range, `delta` with another method, or an unknown
         `method`.
 
+    Examples
+    --------
     >>> jl_min_dim(500, 0.3), jl_min_dim(500, 0.3, "exact")
     (1658, 808)
     """
@@ -312,6 +316,8 @@ def distortion(X: Any, Y: Any) -> Array:
     ValueError
         Different numbers of rows, fewer than 2, or two rows of `X` that coincide.
 
+    Examples
+    --------
     >>> distortion([[0, 0], [3, 4]], [[0], [4]])
     array([-0.36])
     """
@@ -514,6 +520,8 @@ def randomized_svd(
     ValueError
         `M` is no matrix, or one of the numbers is out of range.
 
+    Examples
+    --------
     >>> randomized_svd(np.diag([3.0, 2, 1]), 2, np.random.default_rng(0), 1)[1]
     array([3., 2.])
     """
@@ -563,6 +571,8 @@ def hmt_bound(
     ValueError
         `s` is not descending or too short, or `k`, `p` or `norm` is out of range.
 
+    Examples
+    --------
     >>> hmt_bound([5, 4, 2, 1], 2, 2)  # sqrt(1 + 2/1) times the optimum, sqrt(5)
     3.873
     """
@@ -626,6 +636,8 @@ def entropy_dimension(N: int, lam: float = 1.0, events: int = 2) -> float:
     -------
     The n that solves `entropy_drop(n, lam) = events * log(N)`, not rounded.
 
+    Examples
+    --------
     >>> entropy_dimension(512), entropy_dimension(512, events=1)
     (51.5, 25.6)
     """

@@ -88,6 +88,8 @@ def angle_logpdf(theta: ArrayLike, n: ArrayLike) -> Array:
     ValueError
         `n` below 2.
 
+    Examples
+    --------
     >>> float(np.exp(angle_logpdf(np.pi / 2, 3)))
     0.5
     """
@@ -173,6 +175,8 @@ def cos_ppf(q: ArrayLike, n: ArrayLike) -> Array:
     ValueError
         `q` outside [0, 1], or `n` below 2.
 
+    Examples
+    --------
     >>> float(cos_ppf(0.75, 3))
     0.5
     """
@@ -203,6 +207,8 @@ def angle_var_exact(n: int) -> sp.Expr:
     ValueError
         `n` is no whole number of at least 2.
 
+    Examples
+    --------
     >>> angle_var_exact(4)
     -1/2 + pi**2/12
     """
@@ -222,6 +228,8 @@ def tail_prob(eps: ArrayLike, n: ArrayLike) -> Array:
     ValueError
         `eps` outside [0, 1], or `n` below 2.
 
+    Examples
+    --------
     >>> float(tail_prob(0.2, 100))
     0.0449
     """
@@ -342,6 +350,8 @@ def coherence(X: ArrayLike) -> float:
     ValueError
         Fewer than 2 rows, or a row of zeros.
 
+    Examples
+    --------
     >>> coherence([[1, 0], [0, 1], [1, 1]])
     0.7071067811865475
     """

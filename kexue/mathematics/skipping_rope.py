@@ -124,6 +124,8 @@ def modulus(ratio: float) -> tuple[float, float]:
     ValueError
         `ratio` out of range.
 
+    Examples
+    --------
     >>> m, m1 = modulus(1.5)
     >>> round(m, 6)
     0.34551
@@ -155,6 +157,8 @@ class Troposkein:
         Span or length out of range; `shift` beyond the fold, where a rope at the top
         falls down, or above 1e6 spans.
 
+    Examples
+    --------
     >>> rope = Troposkein(1.0, 1.5)
     >>> round(rope.amplitude, 4), round(rope.tension0 / rope.tension_h, 4)
     (0.5157, 2.0558)
@@ -468,6 +472,8 @@ def whirling_roots(mu: float, hook: float = 0.0) -> Array:
     ValueError
         An argument out of range.
 
+    Examples
+    --------
     >>> whirling_roots(1.2).size, whirling_roots(2.0).round(4)
     (0, array([0.7006]))
     """
@@ -516,6 +522,8 @@ def whirling(mu: float, hook: float = 0.0, end: float | None = None) -> Solution
     RuntimeError
         `hook` = 0 and the rope turns too slowly to leave the axis.
 
+    Examples
+    --------
     >>> rope = whirling(2.0)
     >>> print(rope.x[-1].round(4), rope.tension[0].round(3))
     0.7006 1.196

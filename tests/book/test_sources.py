@@ -56,6 +56,18 @@ def test_every_page_is_in_the_book_and_every_module_has_one():
         assert (ROOT / "tests" / part / f"test_{slug}.py").exists()
 
 
+def test_doctests_stand_under_examples():
+    """After other sections numpydoc takes a bare `>>>` for one more parameter."""
+    for path in (ROOT / "kexue").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                before, found, _ = (ast.get_docstring(node) or "").partition(">>>")
+                sections = re.findall(r"^(\w+)\n-{3,}$", before, re.M)
+                last = sections[-1] if found and sections else "Examples"
+                name = getattr(node, "name", "")
+                assert last in ("Examples", "Notes"), f"{path.name}: {name}"
+
+
 def test_api_page_documents_every_module():
     documented = re.findall(r"automodule:: (\S+)", SOURCES["book/api"])
     paths = [path.relative_to(ROOT) for path in (ROOT / "kexue").rglob("[a-z]*.py")]
