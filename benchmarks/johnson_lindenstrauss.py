@@ -2,20 +2,17 @@
 
     python benchmarks/johnson_lindenstrauss.py
 
-One process; the methods take turns, so that a busy machine slows all of them alike, and
-each turn is compared with the same turn's scikit-learn. Nothing is asserted.
+The methods are interleaved in one process.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
-import time
-from collections.abc import Callable
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from interleaved import compare
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 from sklearn.utils import extmath
 
@@ -24,35 +21,11 @@ from kexue.mathematics import johnson_lindenstrauss as jl
 ROUNDS = 11
 
 
-def seconds(method: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    method()
-    return time.perf_counter() - start
-
-
-def compare(title: str, methods: dict[str, Callable[[], object]]) -> None:
-    """Print medians, and ratios to the first method of the same round."""
-    for method in methods.values():
-        method()
-    runs = [
-        {name: seconds(method) for name, method in methods.items()}
-        for _ in range(ROUNDS)
-    ]
-    print(title)
-    peer = next(iter(methods))
-    for name in methods:
-        ratios = sorted(run[name] / run[peer] for run in runs)
-        print(
-            f"  {name:28} {1e3 * statistics.median(run[name] for run in runs):8.1f} ms"
-            f"  {statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
-
-
 def main() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1000, 4096))
-    compare(
-        "1000 points from 4096 to 512 dimensions",
+    print("1000 points from 4096 to 512 dimensions")
+    rows = compare(
         {
             "scikit-learn, Gaussian": lambda: GaussianRandomProjection(
                 512, random_state=0
@@ -60,19 +33,23 @@ def main() -> None:
             "ours, Gaussian": lambda: jl.project(X, 512, rng),
             "ours, Hadamard": lambda: jl.srht(X, 512, rng),
         },
+        rounds=ROUNDS,
     )
-    compare(
-        "the same, a share of 1/64 of the entries",
+    print("\n".join(rows))
+    print("the same, a share of 1/64 of the entries")
+    rows = compare(
         {
             "scikit-learn, sparse": lambda: SparseRandomProjection(
                 512, density=1 / 64, random_state=0
             ).fit_transform(X),
             "ours, sparse": lambda: jl.project(X, 512, rng, "sparse", 1 / 64),
         },
+        rounds=ROUNDS,
     )
+    print("\n".join(rows))
     M = rng.normal(size=(2000, 200)) @ rng.normal(size=(200, 1000))
-    compare(
-        "rank 20 of 2000 x 1000",
+    print("rank 20 of 2000 x 1000")
+    rows = compare(
         {
             "scikit-learn, randomised SVD": lambda: extmath.randomized_svd(
                 M, 20, n_iter=2, random_state=0
@@ -80,7 +57,9 @@ def main() -> None:
             "ours, randomised SVD": lambda: jl.randomized_svd(M, 20, rng),
             "LAPACK, whole SVD": lambda: np.linalg.svd(M, full_matrices=False),
         },
+        rounds=ROUNDS,
     )
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,17 @@
 
     python benchmarks/logit_adjustment.py
 
-Forward and backward passes in one process; the methods take turns, so that a busy
-machine slows all of them alike, and each turn is compared with the same turn's
-cross-entropy. Nothing is asserted: the last column says whether the aim was met. The
-addition by hand, `F.cross_entropy(logits + prior, targets)`, is what it can reach.
+Forward and backward passes, interleaved in one process. The addition by hand,
+`F.cross_entropy(logits + prior, targets)`, is what the loss can reach.
 """
 
 from __future__ import annotations
 
 import platform
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from interleaved import compare
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -33,16 +30,8 @@ AIMS = {"logit-adjusted": 1.15}
 LARGEST_TABLE = 1000  # of pairwise margins, classes
 
 
-def seconds(loss: Callable[[], Tensor], logits: Tensor) -> float:
-    """Time of one forward and backward pass."""
-    logits.grad = None
-    start = time.perf_counter()
-    loss().backward()
-    return time.perf_counter() - start
-
-
-def compare(batch: int, num_classes: int) -> list[str]:
-    """Rows of the table for one size."""
+def table(batch: int, num_classes: int) -> list[str]:
+    """Rows for one size."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(batch, num_classes, generator=generator, requires_grad=True)
     targets = torch.randint(num_classes, (batch,), generator=generator)
@@ -59,25 +48,12 @@ def compare(batch: int, num_classes: int) -> list[str]:
         losses["pairwise margins"] = lambda: pairwise_margin_loss(
             logits, targets, delta
         )
-    for loss in losses.values():
-        seconds(loss, logits)
-    runs = [
-        {name: seconds(loss, logits) for name, loss in losses.items()}
-        for _ in range(ROUNDS)
-    ]
-    rows = []
-    for name in losses:
-        ratios = sorted(run[name] / run["cross-entropy"] for run in runs)
-        ratio, aim = statistics.median(ratios), AIMS.get(name)
-        verdict = (
-            "" if aim is None else f"<= {aim:g}: {'yes' if ratio <= aim else 'NO'}"
-        )
-        rows.append(
-            f"{batch:5} x {num_classes:<6} {name:17} "
-            f"{1e3 * statistics.median(run[name] for run in runs):8.2f} ms "
-            f"{ratio:6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})  {verdict}"
-        )
-    return rows
+
+    def clear() -> None:
+        logits.grad = None
+
+    steps = {name: lambda loss=loss: loss().backward() for name, loss in losses.items()}
+    return compare(steps, rounds=ROUNDS, before=clear, aims=AIMS)
 
 
 def main() -> None:
@@ -87,9 +63,9 @@ def main() -> None:
         f"{torch.get_num_threads()} thread(s), float32, "
         f"medians of {ROUNDS} interleaved rounds; in brackets the extremes\n"
     )
-    print(f"{'batch x classes':14} {'loss':17} {'time':>10} {'ratio':>6}")
-    for size in SIZES:
-        print("\n".join(compare(*size)))
+    for batch, num_classes in SIZES:
+        print(f"{batch} x {num_classes}")
+        print("\n".join(table(batch, num_classes)))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
     python benchmarks/multitask.py
 
 A network of three layers of 512 units with four heads, one step: forward pass, weights,
-backward pass. The methods take turns in one process, so that a busy machine slows all
-of them alike, and each turn is compared with the same turn's plain sum. Nothing is
-asserted: the last column says whether the aim was met.
+backward pass; the methods are interleaved in one process.
 
 Here one step takes eight products of 512 x 512 x 256, and each task's gradient of the
 last shared layer one more: with four tasks 1.5 is the least that arithmetic allows.
@@ -15,11 +13,10 @@ Gradients of the representation, that layer's output, cost the heads only.
 from __future__ import annotations
 
 import platform
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from interleaved import compare
 from torch import Tensor, nn
 
 from kexue.losses.multitask import accumulate_normalized, combine, gradient_norm_weights
@@ -70,38 +67,18 @@ def main() -> None:
         ),
     }
 
-    def seconds(step: Callable[[], object]) -> float:
+    def clear() -> None:
         encoder.zero_grad()
         heads.zero_grad()
-        start = time.perf_counter()
-        step()
-        return time.perf_counter() - start
 
-    for _ in range(3):
-        for step in methods.values():
-            seconds(step)
-    runs = [
-        {name: seconds(step) for name, step in methods.items()} for _ in range(ROUNDS)
-    ]
     print(
         f"torch {torch.__version__}, {platform.machine()}, "
         f"{torch.get_num_threads()} thread(s), float32, 3 layers of {WIDTH}, {TASKS} "
         f"tasks, batch {BATCH},\nmedians of {ROUNDS} interleaved rounds; in brackets "
-        "the quartiles\n"
+        "the extremes\n"
     )
-    print(f"{'step':26} {'time':>10} {'time/sum':>10}")
-    for name in methods:
-        ratios = [run[name] / run["sum"] for run in runs]
-        low, ratio, high = statistics.quantiles(ratios)
-        aim = AIMS.get(name)
-        verdict = (
-            "" if aim is None else f"<= {aim:g}: {'yes' if ratio <= aim else 'NO'}"
-        )
-        milliseconds = 1e3 * statistics.median(run[name] for run in runs)
-        print(
-            f"{name:26} {milliseconds:7.2f} ms {ratio:7.2f} ({low:.2f} to {high:.2f})"
-            f"  {verdict}"
-        )
+    rows = compare(methods, rounds=ROUNDS, before=clear, aims=AIMS)
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":
