@@ -11,6 +11,7 @@ __all__ = [
     "check_floating",
     "check_logits",
     "check_same_shape",
+    "check_shape",
     "class_targets",
 ]
 
@@ -51,6 +52,15 @@ def check_same_shape(
         raise ValueError(
             f"{name} and {other} must have the same shape, got {tuple(value.shape)} "
             f"and {tuple(logits.shape)}"
+        )
+
+
+def check_shape(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a `value` that is not of floating point (`TypeError`) and that `shape`."""
+    check_floating(value, name)
+    if value.shape != shape:
+        raise ValueError(
+            f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}"
         )
 
 

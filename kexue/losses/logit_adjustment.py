@@ -24,6 +24,7 @@ from kexue.losses.checks import (
     check_floating,
     check_logits,
     check_same_shape,
+    check_shape,
     class_targets,
 )
 from kexue.losses.reduction import reduce_loss
@@ -223,11 +224,11 @@ def pairwise_margin_loss(
     """
     targets = class_targets("targets", targets, logits)
     num_classes = logits.shape[-1]
-    _check_shape("delta", delta, (num_classes, num_classes))
+    check_shape("delta", delta, (num_classes, num_classes))
     margins = delta.to(logits)[targets].scatter_(-1, targets.unsqueeze(-1), 0.0)
     losses = _cross_entropy(logits + margins, targets, "none")
     if weight is not None:
-        _check_shape("weight", weight, (num_classes,))
+        check_shape("weight", weight, (num_classes,))
         losses = weight.to(logits)[targets] * losses
     return reduce_loss(losses, reduction)
 
@@ -633,7 +634,7 @@ def _prior(
     """A log-prior, when it is normalised and fits the logits."""
     check_floating(value, name)
     num_classes = logits.shape[-1] if logits is not None else value.numel()
-    _check_shape(name, value, (num_classes,))
+    check_shape(name, value, (num_classes,))
     if finite and not value.isfinite().all():
         raise ValueError(
             f"{name} must be finite, got {value[~value.isfinite()][0].item()} for "
@@ -646,12 +647,6 @@ def _prior(
             "0; log_prior(counts) is"
         )
     return value
-
-
-def _check_shape(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    check_floating(value, name)
-    if value.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}")
 
 
 def _class_counts(counts: _Counts, *, positive: bool = False) -> Tensor:

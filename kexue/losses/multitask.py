@@ -20,7 +20,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from kexue.losses.checks import check_classes, check_floating, check_logits
+from kexue.losses.checks import (
+    check_classes,
+    check_floating,
+    check_logits,
+    check_shape,
+)
 
 __all__ = [
     "DWA",
@@ -310,10 +315,15 @@ class UncertaintyWeights(nn.Module):
         self.register_buffer("slope", torch.tensor([_KINDS[k][1] for k in kinds]))
         self.register_buffer("started", torch.tensor(not isinstance(init, str)))
 
+    def _checked(self, losses: Losses, *, positive: bool = False) -> Tensor:
+        losses = _checked(losses, positive=positive)
+        check_shape("losses", losses, self.log_variance.shape)
+        return losses
+
     @torch.no_grad()
     def update(self, losses: Losses) -> None:
         """Set every s to its optimum: once, to start there; at each step, to stay."""
-        losses = _like("losses", _checked(losses, positive=True), self.log_variance)
+        losses = self._checked(losses, positive=True)
         self.log_variance.copy_((self.scale * losses / self.slope).log())
         self.started.fill_(True)
 
@@ -321,7 +331,7 @@ class UncertaintyWeights(nn.Module):
         """The joint loss (...), which trains the s as well, of losses (..., n)."""
         if not self.started:
             raise RuntimeError("init is 'log_loss': call update(losses) first")
-        losses = _like("losses", _checked(losses), self.log_variance)
+        losses = self._checked(losses)
         s = self.log_variance
         return (self.scale * (-s).exp() * losses + self.slope * s).sum(-1)
 
@@ -357,7 +367,8 @@ class DWA:
         previous, self.previous = self.previous, losses.clone()
         if previous is None:
             return torch.ones_like(losses)
-        ratio = losses / _like("losses", previous, losses)
+        check_shape("losses", losses, previous.shape)
+        ratio = losses / previous
         return self.n * torch.softmax(ratio / self.T, -1)
 
 
@@ -419,11 +430,13 @@ class GradNorm:
         Raises a `ValueError` when a weight would not stay positive: `lr` is too great.
         """
         losses = _tasks(_checked(losses, positive=True).detach(), self.n)
-        norms = _like("norms", _checked(norms, name="norms"), losses)
+        norms = _checked(norms, name="norms")
+        check_shape("norms", norms, losses.shape)
         _refuse(norms, norms < 0, "norms", "at least 0")
         if self.initial is None:
             self.initial = losses.clone()
-        ratio = losses / _like("losses", self.initial, losses)
+        check_shape("losses", losses, self.initial.shape)
+        ratio = losses / self.initial
         target = (ratio / ratio.mean(-1, keepdim=True)) ** self.alpha
         if self.normalize_targets:
             target = target / target.mean(-1, keepdim=True)
@@ -762,14 +775,6 @@ def _beside(value: Any, name: str, losses: Tensor, zero: bool) -> Tensor:
     _refuse(value, ~torch.isfinite(value), name, "finite")
     wrong = value < 0 if zero else value <= 0
     _refuse(value, wrong, name, "at least 0" if zero else "positive")
-    return value
-
-
-def _like(name: str, value: Tensor, other: Tensor) -> Tensor:
-    if value.shape != other.shape:
-        raise ValueError(
-            f"{name} must have shape {tuple(other.shape)}, got {tuple(value.shape)}"
-        )
     return value
 
 

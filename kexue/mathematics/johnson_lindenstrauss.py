@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, optimize, sparse, special
 
+from kexue.mathematics.checks import whole
+
 __all__ = [
     "LSHIndex",
     "SimHash",
@@ -39,14 +41,6 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Kind = Literal["gaussian", "rademacher", "sparse"]
-
-
-def _whole(name: str, value: float, least: int = 1) -> int:
-    if int(value) != value or value < least:
-        raise ValueError(
-            f"{name} must be a whole number of at least {least}, got {value!r}"
-        )
-    return int(value)
 
 
 def _within(name: str, value: ArrayLike, low: float, high: float) -> Array:
@@ -73,6 +67,8 @@ def _rows(name: str, X: Any, columns: int | None = None) -> Any:
 
 def _matrix(name: str, M: ArrayLike) -> Array:
     """The same for arguments that must be dense."""
+    if sparse.issparse(M):
+        raise ValueError(f"{name} must be dense, got a sparse {type(M).__name__}")
     return np.asarray(_rows(name, M))
 
 
@@ -166,7 +162,7 @@ def jl_min_dim(
     (1658, 808)
     """
     _choice("method", method, ("article", "existence", "sklearn", "exact"))
-    N, eps = _whole("N", N, 2), float(_within("eps", eps, 0, 1))
+    N, eps = whole("N", N, 2), float(_within("eps", eps, 0, 1))
     if method != "exact":
         if delta is not None:
             raise ValueError(
@@ -218,7 +214,7 @@ def projection_matrix(
         `kind`.
     """
     _choice("kind", kind, ("gaussian", "rademacher", "sparse"))
-    m, n = _whole("m", m), _whole("n", n)
+    m, n = whole("m", m), whole("n", n)
     if kind != "sparse" and density is not None:
         raise ValueError(f"density = {density} needs kind='sparse', got kind={kind!r}")
     if kind == "gaussian":
@@ -276,7 +272,7 @@ def srht(X: Any, n: int, rng: np.random.Generator) -> Array:
     count, m = X.shape
     power = int(m - 1).bit_length()
     left, right = 2 ** (power // 2), 2 ** (power - power // 2)
-    if _whole("n", n) > left * right:
+    if whole("n", n) > left * right:
         raise ValueError(f"n must be at most {left * right}, got {n}")
     signed = np.zeros((count, left * right))
     signs = rng.choice([-1.0, 1.0], size=m)
@@ -354,10 +350,10 @@ class SimHash:
     """
 
     def __init__(self, m: int, bits: int, rng: np.random.Generator) -> None:
-        self.bits = _whole("bits", bits, 8)
+        self.bits = whole("bits", bits, 8)
         if self.bits % 8:
             raise ValueError(f"bits must be a multiple of 8, got {bits}")
-        self._planes = rng.normal(size=(_whole("m", m), self.bits))
+        self._planes = rng.normal(size=(whole("m", m), self.bits))
 
     def encode(self, X: Any) -> NDArray[np.uint8]:
         """Pack the signs of the rows of `X`, (N, m), into bytes, (N, bits / 8)."""
@@ -405,10 +401,10 @@ class LSHIndex:
     """
 
     def __init__(self, m: int, k: int, tables: int, rng: np.random.Generator) -> None:
-        self.k, self.tables = _whole("k", k), _whole("tables", tables)
+        self.k, self.tables = whole("k", k), whole("tables", tables)
         if self.k > 62:
             raise ValueError(f"k must be at most 62, got {k}")
-        self._planes = rng.normal(size=(_whole("m", m), self.tables * self.k))
+        self._planes = rng.normal(size=(whole("m", m), self.tables * self.k))
 
     def keys(self, X: Any) -> NDArray[np.int64]:
         """Keys of the rows of `X`, (N, m) -> (N, tables)."""
@@ -453,7 +449,7 @@ class LSHIndex:
         near = self.candidates(q)
         rows = self._X[near]
         cosines = rows @ np.asarray(q) / np.linalg.norm(rows, axis=1)
-        return near[np.argsort(-cosines, kind="stable")[: _whole("top", top)]]
+        return near[np.argsort(-cosines, kind="stable")[: whole("top", top)]]
 
 
 def collision_probability(theta: ArrayLike, k: int = 1, tables: int = 1) -> Array:
@@ -465,8 +461,8 @@ def collision_probability(theta: ArrayLike, k: int = 1, tables: int = 1) -> Arra
     theta = np.asarray(theta, dtype=float)
     if not ((theta >= 0) & (theta <= np.pi)).all():
         raise ValueError(f"theta must lie in [0, pi], got {theta!r}")
-    same = (1 - theta / np.pi) ** _whole("k", k)
-    return 1 - (1 - same) ** _whole("tables", tables)
+    same = (1 - theta / np.pi) ** whole("k", k)
+    return 1 - (1 - same) ** whole("tables", tables)
 
 
 def range_finder(
@@ -496,10 +492,10 @@ def range_finder(
         `M` is no matrix, or `size` or `power` is out of range.
     """
     M = _matrix("M", M)
-    if _whole("size", size) > min(M.shape):
+    if whole("size", size) > min(M.shape):
         raise ValueError(f"size must be at most {min(M.shape)}, got {size}")
     Q = np.linalg.qr(M @ rng.normal(size=(M.shape[1], size)))[0]
-    for _ in range(_whole("power", power, 0)):
+    for _ in range(whole("power", power, 0)):
         Q = np.linalg.qr(M.T @ Q)[0]
         Q = np.linalg.qr(M @ Q)[0]
     return Q
@@ -526,7 +522,7 @@ def randomized_svd(
     array([3., 2.])
     """
     M = _matrix("M", M)
-    size = min(_whole("k", k) + _whole("oversample", oversample, 0), *M.shape)
+    size = min(whole("k", k) + whole("oversample", oversample, 0), *M.shape)
     if k > min(M.shape):
         raise ValueError(f"k must be at most {min(M.shape)}, got {k}")
     Q = range_finder(M, size, rng, power)
@@ -577,7 +573,7 @@ def hmt_bound(
     3.873
     """
     _choice("norm", norm, ("frobenius", "spectral"))
-    s, k, p = np.asarray(s, dtype=float), _whole("k", k, 2), _whole("p", p, 2)
+    s, k, p = np.asarray(s, dtype=float), whole("k", k, 2), whole("p", p, 2)
     if s.ndim != 1 or len(s) <= k or (np.diff(s) > 0).any():
         raise ValueError(f"s must hold more than {k} values in descending order")
     rest = float(np.linalg.norm(s[k:]))
@@ -642,7 +638,7 @@ def entropy_dimension(N: int, lam: float = 1.0, events: int = 2) -> float:
     (51.5, 25.6)
     """
     lam = float(_within("lam", lam, 0, np.inf))
-    total = _whole("events", events) * np.log(_whole("N", N, 2))
+    total = whole("events", events) * np.log(whole("N", N, 2))
     guess = total / entropy_rate(lam)
     return float(
         optimize.brentq(
@@ -658,7 +654,7 @@ def softmax_codes_error(N: int, d: int, beta: float, rng: np.random.Generator) -
     close to the identity after it.
     """
     beta = float(_within("beta", beta, 0, np.inf))
-    X = rng.normal(size=(_whole("N", N, 2), _whole("d", d)))
+    X = rng.normal(size=(whole("N", N, 2), whole("d", d)))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     weights = np.exp(beta * (X @ X.T - 1))
     return float(1 - np.mean(np.diag(weights) / weights.sum(axis=1)))

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
+from kexue.mathematics.checks import whole
+
 if TYPE_CHECKING:
     import sympy as sp
 
@@ -50,12 +52,6 @@ def _dimension(n: ArrayLike) -> Array:
     if not (dimension >= 2).all():
         raise ValueError(f"n must be at least 2, got {n!r}")
     return dimension
-
-
-def _whole_dimension(n: int) -> int:
-    if int(n) != n or n < 2:
-        raise ValueError(f"n must be a whole number of at least 2, got {n}")
-    return int(n)
 
 
 def _in_unit_interval(name: str, value: ArrayLike) -> Array:
@@ -214,7 +210,7 @@ def angle_var_exact(n: int) -> sp.Expr:
     """
     import sympy as sp
 
-    n = _whole_dimension(n)
+    n = whole("n", n, 2)
     start = 2 + n % 2
     base = sp.pi**2 / 12 if start == 2 else sp.pi**2 / 4 - 2
     return base - sum(sp.Rational(2, m * m) for m in range(start, n, 2))
@@ -316,7 +312,7 @@ def sample_sphere(
     ValueError
         `n` is no whole number of at least 2, or an unknown `method`.
     """
-    n = _whole_dimension(n)
+    n = whole("n", n, 2)
     if method == "normal":
         x = rng.normal(size=(size, n))
         return x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -367,7 +363,7 @@ def welch_bound(N: int, n: int) -> float:
     >>> welch_bound(4, 3)  # the tetrahedron reaches it
     0.3333333333333333
     """
-    n = _whole_dimension(n)
+    n = whole("n", n, 2)
     if N < 2:
         raise ValueError(f"N must be at least 2, got {N}")
     return float(np.sqrt(max(N - n, 0) / (n * (N - 1))))

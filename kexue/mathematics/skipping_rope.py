@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, special
 
+from kexue.mathematics.checks import whole
+
 if TYPE_CHECKING:
     import torch
 
@@ -72,12 +74,6 @@ def _ratio(span: float, length: float) -> float:
     return length / span
 
 
-def _rods(n: int) -> int:
-    if int(n) != n or n < 2:
-        raise ValueError(f"n must be a whole number of at least 2, got {n}")
-    return int(n)
-
-
 def _integrals(chi: ArrayLike, m1: float) -> tuple[Array, Array]:
     """F(chi) and the integral of sn^2/dn^2 up to it, by Carlson's symmetric forms.
 
@@ -105,6 +101,11 @@ def _piece(chi: float, q: float) -> tuple[float, float]:
 
 def _root(f: Callable[[float], float], low: float, high: float) -> float:
     return float(optimize.brentq(f, low, high, xtol=1e-18))
+
+
+def _half_angle(ratio: float) -> float:
+    """Half the angle of a circular arc that is `ratio` times as long as its chord."""
+    return _root(lambda t: np.sin(t) / t - 1 / ratio, 1e-4, np.pi)
 
 
 def modulus(ratio: float) -> tuple[float, float]:
@@ -284,7 +285,7 @@ class Troposkein:
 
     def points(self, n: int) -> Array:
         """`n` points from hand to hand, equally spaced in arc length, shape (n, 2)."""
-        s = np.linspace(0, self.length, _rods(n))
+        s = np.linspace(0, self.length, whole("n", n, 2))
         low, high = np.zeros(n), np.full(n, float(self.span))
         for _ in range(54):  # bisection to the last bit
             middle = (low + high) / 2
@@ -599,11 +600,11 @@ def chain(
     RuntimeError
         The solver did not meet the constraints.
     """
-    ratio, rod, gravity = _ratio(span, length), length / _rods(n), eps * span
+    ratio, rod, gravity = _ratio(span, length), length / whole("n", n, 2), eps * span
     if solver not in ("slsqp", "torch"):
         raise ValueError(f"solver must be 'slsqp' or 'torch', got {solver!r}")
     if generator is None:
-        half = _root(lambda t: np.sin(t) / t - 1 / ratio, 1e-4, np.pi)
+        half = _half_angle(ratio)
         theta = half * (1 - (2 * np.arange(n) + 1) / n)
     else:
         import torch
@@ -700,7 +701,7 @@ def hanging_chain(mu: float, hook: float, n: int) -> tuple[Array, Array]:
         An argument out of range.
     """
     _positive(mu=mu)
-    rod = 1 / _rods(n)
+    rod = 1 / whole("n", n, 2)
 
     def energy(theta: Array) -> tuple[float, Array]:
         value, gradient = _action(theta, rod, mu, 1, hook)
@@ -773,8 +774,7 @@ def sine_arch(span: float, length: float) -> Curve:
 def arc(span: float, length: float) -> Curve:
     """The circular arc of that span and length, overhanging when longer than half a
     circle."""
-    ratio = _ratio(span, length)
-    half = _root(lambda t: np.sin(t) / t - 1 / ratio, 1e-4, np.pi)
+    half = _half_angle(_ratio(span, length))
 
     def curve(t: ArrayLike) -> tuple[Array, Array]:
         angle, radius = half * (2 * np.asarray(t, dtype=float) - 1), length / (2 * half)

@@ -503,6 +503,8 @@ BAD = {
     "method must be one of": lambda: jl.jl_min_dim(9, 0.5, "other"),
     "delta = 0.1 needs method='exact'": lambda: jl.jl_min_dim(9, 0.5, delta=0.1),
     "N must be a whole number of at least 2": lambda: jl.jl_min_dim(1, 0.5),
+    "whole number of at least 2, got inf": lambda: jl.jl_min_dim(np.inf, 0.5),
+    "M must be dense": lambda: jl.range_finder(sparse.eye_array(5), 2, rng(0)),
     "density = 0.5 needs kind='sparse'": lambda: jl.project(
         EYE, 2, rng(0), density=0.5
     ),
